@@ -171,6 +171,7 @@ async fn signals_and_hints_reach_sessions_on_every_gateway_after_the_newest_prof
     let mut phones = [other.login("ann", JSON).await, third.login("ann", Encoding::Protobuf).await];
     let mut bob = one.login("bob", JSON).await;
     let mut cat = one.login("cat", JSON).await;
+    until_listed(one, 4).await;
     for turn in 0..20 {
         let (nick, text) = (format!("Bob {turn}"), format!("signal {turn}"));
         bob.nick(&nick).await;
@@ -429,8 +430,10 @@ async fn what_one_gateway_writes_comes_to_the_clients_of_the_other_over_nats() {
     let [one, other] = &cluster.gateways[..] else { panic!("two") };
     for (at, gateway) in cluster.gateways.iter().enumerate() {
         gateway.until_metric("rosterd_nats_connected", "", |connected| connected == 1.0).await;
-        let log = cluster.world(at).log();
-        assert!(log.contains("over NATS") && !log.contains("secret"), "{log}");
+        // It is said once the connection has lasted.
+        let world = cluster.world(at);
+        world.until_logged("over NATS").await;
+        assert!(!world.log().contains("secret"), "{}", world.log());
     }
     one.populate(&["ann", "bob"], &[("ann", "bob")]).await;
     let (mut ann, mut bob) = (one.login("ann", JSON).await, other.login("bob", JSON).await);
