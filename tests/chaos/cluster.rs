@@ -178,6 +178,8 @@ impl ClusterCrowd {
 
     /// Starts a standby, and waits until it follows.
     pub fn new_standby(&mut self) {
+        // Otherwise a server that was killed drops what it has written, also what a standby has not read.
+        configure(&self.primary, "wal_keep_size = '8GB'");
         self.standby = Some(block_in_place(|| self.primary.standby()));
         self.follows("async");
     }
