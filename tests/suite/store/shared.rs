@@ -328,7 +328,20 @@ async fn gateways_that_miss_a_commit_they_know_end_and_begin_a_new_epoch_once() 
 async fn a_gateway_that_was_away_for_longer_than_the_log_ends_and_the_epoch_stays() {
     let Some(place) = Place::postgres() else { return };
     let (proxy, away) = join_through_proxy(&place, &DatabaseMetrics::default()).await;
-    let other = join(&place);
+    let (other, epoch) = write_without(&place, &proxy, &away).await;
+    // Hours later.
+    place.sql("DELETE FROM rosterd.feed WHERE first < 4");
+    proxy.open();
+    timeout(PATIENCE, away.store.ended()).await.expect("it ends");
+    assert_eq!((applied(&away), place.sql("SELECT epoch FROM rosterd.meta")), (1, epoch));
+    other.run(nick("a", "Anna")).await;
+    other.close().await;
+}
+
+/// Cuts a gateway off after its first write, and writes three times on another, which has read all of that. Returns that one,
+/// and the epoch.
+async fn write_without(place: &Place, proxy: &Proxy, away: &Running) -> (Running, String) {
+    let other = join(place);
     away.run(nick("a", "Ann")).await;
     let epoch = place.sql("SELECT epoch FROM rosterd.meta");
     proxy.close();
@@ -336,14 +349,8 @@ async fn a_gateway_that_was_away_for_longer_than_the_log_ends_and_the_epoch_stay
     for turn in 0..3 {
         other.run(nick("a", &format!("Ann {turn}"))).await;
     }
-    // Hours later.
-    until_read(&place).await;
-    place.sql("DELETE FROM rosterd.feed WHERE first < 4");
-    proxy.open();
-    timeout(PATIENCE, away.store.ended()).await.expect("it ends");
-    assert_eq!((applied(&away), place.sql("SELECT epoch FROM rosterd.meta")), (1, epoch));
-    other.run(nick("a", "Anna")).await;
-    other.close().await;
+    until_read(place).await;
+    (other, epoch)
 }
 
 /// Waits until the one gateway that reaches the database has read all that it wrote, and looks at the end alone.
@@ -362,15 +369,7 @@ async fn a_gateway_that_finds_a_hole_in_the_log_ends_and_skips_nothing() {
     let Some(place) = Place::postgres() else { return };
     let metrics = DatabaseMetrics::default();
     let (proxy, away) = join_through_proxy(&place, &metrics).await;
-    let other = join(&place);
-    away.run(nick("a", "Ann")).await;
-    let epoch = place.sql("SELECT epoch FROM rosterd.meta");
-    proxy.close();
-    proxy.cut();
-    for turn in 0..3 {
-        other.run(nick("a", &format!("Ann {turn}"))).await;
-    }
-    until_read(&place).await;
+    let (other, epoch) = write_without(&place, &proxy, &away).await;
     place.sql("DELETE FROM rosterd.feed WHERE first = 3");
     proxy.open();
     timeout(PATIENCE, away.store.ended()).await.expect("it ends");

@@ -35,8 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Runs a read on a session, and returns whether the session is good for another.
 type PgRead = Box<dyn FnOnce(Result<Arc<PgSession>, PgError>) -> BoxFuture<'static, bool> + Send>;
 
-/// For how long a connection keeps its plans. One that was made for a small table would read all of it once it is large, and
-/// nothing says when that is.
+/// For how long a connection keeps its plans, while it is used. One that was made for a small table would read all of it once
+/// it is large, and nothing says when that is.
 const PLANS: Duration = Duration::from_secs(10);
 
 /// How long until a read is tried again.
@@ -181,12 +181,7 @@ async fn read_on(
     let mut planned = Instant::now();
     loop {
         let Some(read) = reads.lock().await.recv().await else { return };
-        let mut session = held.take().filter(|session| !session.is_closed());
-        if planned.elapsed() >= PLANS {
-            planned = Instant::now();
-            session = forget_plans(session).await;
-        }
-        let session = match session {
+        let session = match held.take().filter(|session| !session.is_closed()) {
             Some(session) => Ok(session),
             None => connect(&connector, kind, pause).await.map(Arc::new),
         };
@@ -195,21 +190,36 @@ async fn read_on(
         if AssertUnwindSafe(read(session)).catch_unwind().await.unwrap_or(false) {
             held = opened;
         }
+        // Its answer is given: who waited for it does not wait for this.
+        if keeps_plans(kind)
+            && planned.elapsed() >= PLANS
+            && let Some(session) = held.take()
+        {
+            planned = Instant::now();
+            held = renew_plans(session).await;
+        }
     }
+}
+
+fn keeps_plans(kind: SessionKind) -> bool {
+    matches!(kind, SessionKind::Reader | SessionKind::Replica)
 }
 
 async fn open(connector: &Connector, kind: SessionKind) -> Result<PgSession, PgError> {
     let session = connector.connect(kind).await?;
-    if matches!(kind, SessionKind::Reader | SessionKind::Replica) {
+    if keeps_plans(kind) {
         within(PATIENCE, make_plans(&session)).await?;
     }
     Ok(session)
 }
 
-/// Has the server plan again from here on, for the tables as they are now. `None` if the connection does not answer.
-async fn forget_plans(session: Option<Arc<PgSession>>) -> Option<Arc<PgSession>> {
-    let session = session?;
-    within(PATIENCE, session.run("DISCARD PLANS")).await.ok().map(|()| session)
+/// Has the server make its plans again, for the tables as they are now. `None` if the connection does not answer.
+async fn renew_plans(session: Arc<PgSession>) -> Option<Arc<PgSession>> {
+    let renewed = async {
+        session.run("DISCARD PLANS").await?;
+        make_plans(&session).await
+    };
+    within(PATIENCE, renewed).await.ok().map(|()| session)
 }
 
 /// Has the server read its catalogs and make its plans: the first logins after a start do not wait for that.
