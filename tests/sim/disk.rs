@@ -286,8 +286,9 @@ impl Store for SimStore {
         account: Account,
         limit: usize,
         since: Option<Revision>,
+        few: Option<usize>,
     ) -> BoxFuture<'_, Result<LoginRows, StoreError>> {
-        Box::pin(self.read(async move { self.inner.login_rows(account, limit, since).await }))
+        Box::pin(self.read(async move { self.inner.login_rows(account, limit, since, few).await }))
     }
 
     fn frozen(&self, viewer: Account, owners: Vec<Account>) -> BoxFuture<'_, Result<Vec<Arc<Profile>>, StoreError>> {

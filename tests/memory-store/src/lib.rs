@@ -578,10 +578,16 @@ impl Store for Memory {
         account: Account,
         limit: usize,
         since: Option<Revision>,
+        few: Option<usize>,
     ) -> BoxFuture<'_, Result<LoginRows, StoreError>> {
         // Nothing is written between these, which do not wait.
         Box::pin(async move {
+            let user = match few {
+                Some(few) => self.users_followed_by(account.clone(), vec![account.clone()], few).await?.pop(),
+                None => None,
+            };
             Ok(LoginRows {
+                user,
                 lineage: self.lineage(),
                 head: self.head(),
                 credential: self.credential(account.clone()).await?,

@@ -104,12 +104,13 @@ impl Store for ClusterStore {
         account: Account,
         limit: usize,
         since: Option<Revision>,
+        few: Option<usize>,
     ) -> BoxFuture<'_, Result<LoginRows, StoreError>> {
         Box::pin(async move {
             let read = self.ask(move |server| {
                 server.log_in(&account);
                 let rows = server.view();
-                let found = futures::FutureExt::now_or_never(rows.login_rows(account, limit, since));
+                let found = futures::FutureExt::now_or_never(rows.login_rows(account, limit, since, few));
                 found.expect("the store in memory waits for nothing")
             });
             let known = self.writer.head();

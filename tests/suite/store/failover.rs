@@ -224,7 +224,7 @@ async fn a_gateway_that_is_alone_notices_lost_commits_by_a_login() {
     // The first reads find their connections broken.
     let logins = async {
         loop {
-            let _ = db.store.login_rows(Account::parse("a", "account").unwrap(), 10, None).await;
+            let _ = db.store.login_rows(Account::parse("a", "account").unwrap(), 10, None, None).await;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };

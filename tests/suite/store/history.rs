@@ -174,8 +174,11 @@ async fn everything(db: &Running, after: Revision) -> Everything {
         let between = db.store.relations(owner.clone(), accounts.clone()).await.unwrap();
         assert!(between.blocks.iter().all(|block| all.blocks.contains(block)));
         assert!(between.edges.iter().all(|edge| all.edges.contains(edge)));
-        for since in [None, Some(0)] {
+        for (since, few) in [(None, Some(1)), (Some(0), None)] {
+            let me = vec![owner.clone()];
+            let user = db.store.users_followed_by(owner.clone(), me, 1).await.unwrap().pop().filter(|_| few.is_some());
             let parts = LoginRows {
+                user,
                 lineage: db.store.lineage(),
                 head: db.store.head(),
                 credential: db.store.credential(owner.clone()).await.unwrap(),
@@ -183,7 +186,7 @@ async fn everything(db: &Running, after: Revision) -> Everything {
                 requests: db.store.requests(owner.clone(), since).await.unwrap(),
                 blocks: db.store.blocks(owner.clone(), None, 2, since).await.unwrap().rows,
             };
-            assert_eq!(db.store.login_rows(owner.clone(), 2, since).await.unwrap(), parts);
+            assert_eq!(db.store.login_rows(owner.clone(), 2, since, few).await.unwrap(), parts);
         }
     }
     all.log = db.logged(after).await;

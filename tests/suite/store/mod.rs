@@ -380,7 +380,7 @@ async fn compaction_drops_only_what_is_old_and_raises_the_compacted_revision(pla
     assert_eq!(db.store.compact(2001).await.unwrap(), 2);
     assert_eq!((db.store.lineage().epoch, db.store.lineage().compacted), (before.epoch, 8));
     // Whatever is read says how far back it goes.
-    let login = db.store.login_rows(account("a"), 9, Some(0)).await.unwrap();
+    let login = db.store.login_rows(account("a"), 9, Some(0), None).await.unwrap();
     assert_eq!((login.lineage, login.head), (db.store.lineage(), 9));
     assert_eq!(db.store.listed(account("a"), None, 9, Some(0)).await.unwrap().compacted, 8);
     assert_eq!(db.store.blocks(account("a"), None, 9, Some(0)).await.unwrap().compacted, 8);

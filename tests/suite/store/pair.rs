@@ -89,7 +89,8 @@ impl Store for StorePair {
         requests(account: Account, since: Option<Revision>) -> Result<Vec<Request>, StoreError>;
         blocks(owner: Account, after: Option<Account>, limit: usize, since: Option<Revision>)
             -> Result<StorePage<Block>, StoreError>;
-        login_rows(account: Account, limit: usize, since: Option<Revision>) -> Result<LoginRows, StoreError>;
+        login_rows(account: Account, limit: usize, since: Option<Revision>, few: Option<usize>)
+            -> Result<LoginRows, StoreError>;
         frozen(viewer: Account, owners: Vec<Account>) -> Result<Vec<Arc<Profile>>, StoreError>;
         stale_requests(before: Millis, limit: usize) -> Result<Vec<Request>, StoreError>;
         credential(account: Account) -> Result<Credential, StoreError>;

@@ -43,7 +43,7 @@ impl WithReplica {
     }
 
     async fn login(&self) -> LoginRows {
-        self.db.store.login_rows(account("ann"), 9, Some(1)).await.unwrap()
+        self.db.store.login_rows(account("ann"), 9, Some(1), None).await.unwrap()
     }
 
     /// The friends of ann, which a login and a page must agree on.

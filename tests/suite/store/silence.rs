@@ -48,7 +48,7 @@ async fn a_gateway_goes_on_whatever_answer_is_lost_while_it_connects_anew() {
         proxy.cut();
         let goes_on = async {
             while db.write([nick("a", "Anna")]).await.is_err() {}
-            while db.store.login_rows(account("a"), 9, None).await.is_err() {
+            while db.store.login_rows(account("a"), 9, None, None).await.is_err() {
                 sleep(Duration::from_millis(20)).await;
             }
             let last = other.run(nick("b", "Bob")).await.profile.unwrap().version;

@@ -76,16 +76,18 @@ impl CatchUp {
 }
 
 impl Service {
-    /// Plans how a client is brought up to date, and reads the rows of its account that a login needs for that.
+    /// Plans how a client is brought up to date, and reads the rows of its account that a login needs for that; with `few`
+    /// also the account itself.
     pub(super) async fn read_login(
         &self,
         account: &Account,
         cursor: Option<&str>,
+        few: Option<usize>,
     ) -> Result<(Plan, LoginRows), StoreError> {
         let mut guess = plan(cursor, self.store.lineage(), self.store.head());
         loop {
             let applied = *self.hub.applied().borrow();
-            let read = self.store.login_rows(account.clone(), self.environment.page, guess.since()).await?;
+            let read = self.store.login_rows(account.clone(), self.environment.page, guess.since(), few).await?;
             if read.head < applied {
                 // Its epoch may still be the known one: nobody has written since.
                 return Err(StoreError("the store lacks changes that are applied here: it lost them".into()));

@@ -64,10 +64,14 @@ impl Service {
         let mut handle = self.hub.join(&identity.account, SessionId((self.environment.random)()), login.device);
         handle.session().set_issued_at(identity.issued_at);
         let (watermark, relations_epoch) = (self.hub.watermark(), handle.relations_epoch());
-        let read = self.read_login(&identity.account, login.cursor.as_deref()).await;
+        let few = handle.me().profile().is_none().then_some(self.environment.few_blocks);
+        let read = self.read_login(&identity.account, login.cursor.as_deref(), few).await;
         let (plan, read) = read.map_err(|error| (unavailable(&error), CloseReason::Internal))?;
         self.caught_up(read.head).await.map_err(|error| (error, CloseReason::Internal))?;
         not_revoked(&read.credential, identity.issued_at)?;
+        if few.is_some() {
+            handle.view().offer(handle.me(), read.user.as_ref());
+        }
         let me = self.own_profile(&mut handle, &identity.account).await?;
         if let Plan::Full(because) = plan {
             self.metrics.full_syncs.get_or_create(&crate::metrics::Kind { kind: because.word() }).inc();

@@ -156,6 +156,8 @@ pub struct LoginRows {
     pub requests: Vec<Request>,
     /// The first page of its blocks, as of [`Store::blocks`].
     pub blocks: Vec<Block>,
+    /// The account itself, if it was asked for and exists. It may be newer than the snapshot.
+    pub user: Option<User>,
 }
 
 /// How an account is seen: whether it seems to be online, and since when.
@@ -259,12 +261,14 @@ pub trait Store: Send + Sync + 'static {
         since: Option<Revision>,
     ) -> BoxFuture<'_, Result<StorePage<Block>, StoreError>>;
 
-    /// Reads everything that a login needs in one call, because a call costs more than the rows that it finds.
+    /// Reads everything that a login needs in one call, because a call costs more than the rows that it finds. With `few`
+    /// that is also the account itself, as [`Store::users_followed_by`] returns it.
     fn login_rows(
         &self,
         account: Account,
         limit: usize,
         since: Option<Revision>,
+        few: Option<usize>,
     ) -> BoxFuture<'_, Result<LoginRows, StoreError>>;
 
     /// Returns the profiles of those owners that block `viewer`, each as it was when the block began, in any order.

@@ -8,15 +8,15 @@ use tokio::sync::{Notify, watch};
 
 use super::fetch::Fetch;
 use super::handle::WriterHandle;
-use super::logins::LoginQueue;
+use super::logins::{AskedLogin, LoginQueue};
 use super::messages::StoreTask;
 use super::pg_error::PgResult;
 use super::readers::PgReaders;
 use super::replica::ReadReplica;
 use super::rows::friend_lists::AskedRows;
-use super::rows::profiles::BlocksOf;
+use super::rows::users::BlocksOf;
 use super::rows::{self, EXTENT, SNAPSHOT, extent};
-use super::rules::take_rules;
+use super::rules::look_at_rules;
 use super::session::{PgSession, call};
 use super::staged::Staged;
 use crate::store::commit::{CommitContext, rehearse};
@@ -70,6 +70,13 @@ impl Postgres {
         Ok((lineage.epoch, head))
     }
 
+    /// Reads the account itself, if the login asks for it.
+    async fn own_user(&self, asked: &AskedLogin) -> Result<Option<User>, StoreError> {
+        let (Some(few), account) = (asked.few, &asked.rows.owner) else { return Ok(None) };
+        let blocks = BlocksOf::Followed(account.clone(), few);
+        Ok(self.readers.read(self.users_query(vec![account.clone()], blocks)).await?.pop())
+    }
+
     /// Makes a query of users.
     fn users_query(
         &self,
@@ -79,26 +86,12 @@ impl Postgres {
         let writer = self.writer.clone();
         move |session| {
             Box::pin(async move {
-                let found = rows::profiles::users(&session, &accounts, &blocks).await?;
+                let found = rows::users::users(&session, &accounts, &blocks).await?;
                 look_at_rules(&session, &writer, found.iter().map(|user| &*user.profile)).await?;
                 Ok(found)
             })
         }
     }
-}
-
-/// Takes over the rules of the database if a profile is newer than all that is known here of the log: the rules may have
-/// changed before it, and it must not be shown by those that held before.
-async fn look_at_rules(
-    session: &PgSession,
-    writer: &WriterHandle,
-    found: impl Iterator<Item = &Profile>,
-) -> PgResult<()> {
-    let newest = found.map(|profile| profile.version).max().unwrap_or_default();
-    if writer.rules().number() == 0 || newest <= writer.head() {
-        return Ok(());
-    }
-    take_rules(writer.rules(), &rows::rules::stored(session).await?)
 }
 
 impl Store for Postgres {
@@ -232,17 +225,20 @@ impl Store for Postgres {
         account: Account,
         limit: usize,
         since: Option<Revision>,
+        few: Option<usize>,
     ) -> BoxFuture<'_, Result<LoginRows, StoreError>> {
-        let asked = AskedRows { owner: account, after: None, since };
+        let asked = AskedLogin { rows: AskedRows { owner: account, after: None, since }, limit, few };
         Box::pin(async move {
             if let Some(replica) = self.serving_replica() {
                 // A client may come from a gateway that is ahead of this one: it needs all that there is.
                 let needed = self.extent().await?;
-                if let Some(found) = replica.login_rows(asked.clone(), limit, needed).await {
-                    return Ok(found);
+                if let Some(found) = replica.login_rows(&asked, needed).await {
+                    // A replica is not asked who is seen and since when.
+                    let user = self.own_user(&asked).await?;
+                    return Ok(LoginRows { user, ..found });
                 }
             }
-            self.logins.read(&self.readers, Some(&self.writer), asked, limit).await
+            self.logins.read(&self.readers, Some(&self.writer), asked).await
         })
     }
 

@@ -13,7 +13,9 @@ use super::handle::WriterHandle;
 use super::pg_error::{PgError, PgResult};
 use super::readers::{PgReaders, broke_off, unreadable};
 use super::rows::friend_lists::AskedRows;
+use super::rows::users::{BlocksOf, UsersFound};
 use super::rows::{self, extent};
+use super::rules::look_at_rules;
 use super::session::PgSession;
 use crate::store::{LoginRows, StoreError};
 use rosterd_engine::model::Account;
@@ -23,11 +25,20 @@ const TOGETHER: usize = 16;
 /// The most reads of logins that are under way at once: with more of them, each is for fewer logins, and all take longer.
 const AT_ONCE: usize = 3;
 
+/// What a login asks for.
+#[derive(Debug, Clone)]
+pub(super) struct AskedLogin {
+    pub rows: AskedRows,
+    /// The most rows of a kind.
+    pub limit: usize,
+    /// With how many blocks the account itself is read, if it is.
+    pub few: Option<usize>,
+}
+
 /// A login that waits for its rows.
 struct WaitingLogin {
     number: u64,
-    asked: AskedRows,
-    limit: usize,
+    asked: AskedLogin,
     answer: oneshot::Sender<Result<LoginRows, StoreError>>,
 }
 
@@ -89,11 +100,10 @@ impl LoginQueue {
         &self,
         readers: &PgReaders,
         writer: Option<&Arc<WriterHandle>>,
-        asked: AskedRows,
-        limit: usize,
+        asked: AskedLogin,
     ) -> Result<LoginRows, StoreError> {
         let (answer, mut answered) = oneshot::channel();
-        let place = self.add(asked, limit, answer);
+        let place = self.add(asked, answer);
         // As long as it waits, a read of its own waits for its turn. That takes those that wait longest.
         while !place.is_taken() {
             let (queue, writer) = (self.clone(), writer.cloned());
@@ -119,16 +129,11 @@ impl LoginQueue {
         answered.await.unwrap_or_else(|_| Err(broke_off()))
     }
 
-    fn add(
-        &self,
-        asked: AskedRows,
-        limit: usize,
-        answer: oneshot::Sender<Result<LoginRows, StoreError>>,
-    ) -> QueuePlace<'_> {
+    fn add(&self, asked: AskedLogin, answer: oneshot::Sender<Result<LoginRows, StoreError>>) -> QueuePlace<'_> {
         let mut waiting = self.waiting.lock();
         waiting.last += 1;
         let number = waiting.last;
-        waiting.queue.push_back(WaitingLogin { number, asked, limit, answer });
+        waiting.queue.push_back(WaitingLogin { number, asked, answer });
         QueuePlace { queue: self, number }
     }
 
@@ -139,7 +144,9 @@ impl LoginQueue {
         while taken.len() < TOGETHER
             && let Some(next) = waiting.pop_front()
         {
-            let fits = |one: &WaitingLogin| one.asked.owner != next.asked.owner && one.limit == next.limit;
+            let fits = |one: &WaitingLogin| {
+                one.asked.rows.owner != next.asked.rows.owner && one.asked.limit == next.asked.limit
+            };
             if !taken.iter().all(fits) {
                 waiting.push_front(next);
                 break;
@@ -183,9 +190,12 @@ async fn read_rows(
     writer: Option<&WriterHandle>,
     logins: &[WaitingLogin],
 ) -> PgResult<Vec<LoginRows>> {
-    let Some(limit) = logins.first().map(|login| login.limit) else { return Ok(Vec::new()) };
-    let asked: Vec<_> = logins.iter().map(|login| login.asked.clone()).collect();
-    let calls = rows::logins::calls(&asked, limit);
+    let Some(limit) = logins.first().map(|login| login.asked.limit) else { return Ok(Vec::new()) };
+    let asked: Vec<_> = logins.iter().map(|login| login.asked.rows.clone()).collect();
+    let own: HashMap<&Account, usize> =
+        logins.iter().filter_map(|login| Some((&login.asked.rows.owner, login.asked.few?))).collect();
+    let names: Vec<_> = own.keys().copied().cloned().collect();
+    let calls = rows::logins::calls(&asked, limit, &names);
     let known = writer.map_or(0, WriterHandle::head);
     let found = session.pipeline(&calls).await?;
     let (lineage, head) = extent(&found[1])?;
@@ -214,6 +224,23 @@ async fn read_rows(
         let block = rows::relations::block(record)?;
         all[place(&block.owner)?].blocks.push(block);
     }
+    let mut users = UsersFound::default();
+    if !names.is_empty() {
+        users.take_all(&found[6])?;
+    }
+    // They are few: most accounts block nobody.
+    for account in std::mem::take(&mut users.blocking) {
+        let few = own.get(&account).copied().unwrap_or_default();
+        let blocks = BlocksOf::Followed(account.clone(), few);
+        users.users.extend(rows::users::with_blocks(session, &[account], &blocks).await?);
+    }
+    if let Some(writer) = writer {
+        look_at_rules(session, writer, users.users.iter().map(|user| &*user.profile)).await?;
+    }
+    for user in users.users {
+        let place = place(&user.profile.account)?;
+        all[place].user = Some(user);
+    }
     Ok(all)
 }
 
@@ -237,8 +264,9 @@ mod tests {
         (silent, PgReaders::start(&connector, SessionKind::Reader, 1, Duration::ZERO))
     }
 
-    fn ann() -> AskedRows {
-        AskedRows { owner: Account::parse("ann", "account").unwrap(), after: None, since: None }
+    fn ann() -> AskedLogin {
+        let rows = AskedRows { owner: Account::parse("ann", "account").unwrap(), after: None, since: None };
+        AskedLogin { rows, limit: 9, few: None }
     }
 
     /// The runtime of the store ends while a reader has it, say.
@@ -251,7 +279,7 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         };
-        let both = async { tokio::join!(queue.read(&readers, None, ann(), 9), breaks_off).0 };
+        let both = async { tokio::join!(queue.read(&readers, None, ann()), breaks_off).0 };
         let told = timeout(Duration::from_secs(30), both).await.expect("an answer in time");
         assert_eq!(told.unwrap_err().0, "a read broke off");
     }
@@ -260,7 +288,7 @@ mod tests {
     async fn a_login_that_nobody_waits_for_leaves_the_queue() {
         let (_silent, readers) = silent_readers().await;
         let queue = LoginQueue::default();
-        assert!(queue.read(&readers, None, ann(), 9).now_or_never().is_none());
+        assert!(queue.read(&readers, None, ann()).now_or_never().is_none());
         assert_eq!(queue.waiting.lock().queue.len(), 0);
     }
 }

@@ -1,5 +1,6 @@
 //! Opens the store, and runs its writer until it is closed.
 
+use std::num::NonZero;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,9 +23,6 @@ use crate::store::nodes::NodeStore;
 use crate::store::{Opened, StoreError, system_clock};
 use rosterd_engine::model::LogHistory;
 
-/// The threads that talk to the database, for all connections.
-const THREADS: usize = 2;
-
 /// The connections for what gateways know of each other: the beat must not wait for the rest.
 const NODE_SESSIONS: usize = 2;
 
@@ -45,7 +43,7 @@ pub fn open(url: &PostgresUrl, options: PostgresOptions) -> Result<Opened, Store
     let url = url.clone();
     let work = move || {
         let runtime =
-            Builder::new_multi_thread().worker_threads(THREADS).thread_name("rosterd-db").enable_all().build();
+            Builder::new_multi_thread().worker_threads(threads()).thread_name("rosterd-db").enable_all().build();
         match runtime {
             Ok(runtime) => {
                 runtime.block_on(serve(&url, options, &opened));
@@ -57,6 +55,12 @@ pub fn open(url: &PostgresUrl, options: PostgresOptions) -> Result<Opened, Store
     let thread = thread::Builder::new().name("rosterd-store".into()).spawn(work);
     thread.map_err(|error| StoreError(format!("cannot start the store's thread: {error}")))?;
     opening.recv().unwrap_or_else(|_| Err(StoreError("the store broke off at its start".into())))
+}
+
+/// The threads that talk to the database, for all connections. A result comes in pieces, and threads that take them in turns
+/// on few cores only wake each other.
+fn threads() -> usize {
+    (thread::available_parallelism().map_or(1, NonZero::get) / 2).max(1)
 }
 
 /// Opens the store, hands it over, and writes until it is closed.

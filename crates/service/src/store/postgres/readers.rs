@@ -20,7 +20,7 @@ use tokio::time::sleep;
 use super::pause::{PAUSE, part_of};
 use super::pg_error::{PgError, closed, within};
 use super::rows::logins;
-use super::rows::profiles::{self, BlocksOf};
+use super::rows::users::{self, BlocksOf};
 use super::schema::random;
 use super::session::{Connector, PgSession, SessionKind};
 use crate::store::StoreError;
@@ -224,10 +224,10 @@ async fn renew_plans(session: Arc<PgSession>) -> Option<Arc<PgSession>> {
 
 /// Has the server read its catalogs and make its plans: the first logins after a start do not wait for that.
 async fn make_plans(session: &PgSession) -> Result<(), PgError> {
-    let nobody = logins::calls(&[], 0);
+    let nobody = logins::calls(&[], 0, &[Account::none()]);
     session.prepare(&nobody).await?;
     session.pipeline(&nobody).await?;
-    profiles::users(session, &[], &BlocksOf::Followed(Account::none(), 0)).await.map(drop)
+    users::with_blocks(session, &[], &BlocksOf::Followed(Account::none(), 0)).await.map(drop)
 }
 
 /// Keeps the readers from connecting again and again to a server that is away. The first that connects ends it for all.

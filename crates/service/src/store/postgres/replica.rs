@@ -10,7 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::logins::LoginQueue;
+use super::logins::{AskedLogin, LoginQueue};
 use super::readers::PgReaders;
 use super::rows::friend_lists::AskedRows;
 use super::rows::{self, EXTENT, SNAPSHOT, extent};
@@ -48,15 +48,12 @@ impl ReadReplica {
         Self { readers, logins: LoginQueue::default(), head, rests_until, counted }
     }
 
-    /// Reads what a login needs, with every change up to `needed`; `None` if it has to be read of the primary.
-    pub(super) async fn login_rows(
-        &self,
-        asked: AskedRows,
-        limit: usize,
-        needed: (Epoch, Revision),
-    ) -> Option<LoginRows> {
+    /// Reads what a login needs besides the account itself, with every change up to `needed`; `None` if it has to be read of
+    /// the primary.
+    pub(super) async fn login_rows(&self, asked: &AskedLogin, needed: (Epoch, Revision)) -> Option<LoginRows> {
         let read = async {
-            let found = self.logins.read(&self.readers, None, asked, limit).await?;
+            let asked = AskedLogin { few: None, ..asked.clone() };
+            let found = self.logins.read(&self.readers, None, asked).await?;
             Ok(((found.lineage.epoch, found.head), found))
         };
         self.at_least(needed, read).await

@@ -267,9 +267,11 @@ impl Store for Sqlite {
         account: Account,
         limit: usize,
         since: Option<Revision>,
+        few: Option<usize>,
     ) -> BoxFuture<'_, Result<LoginRows, StoreError>> {
         Box::pin(self.readers.read(move |conn| {
             let (lineage, head) = rows::extent(conn)?;
+            let own = |few| rows::profiles::users_followed_by(conn, &account, std::slice::from_ref(&account), few);
             Ok(LoginRows {
                 lineage,
                 head,
@@ -277,6 +279,7 @@ impl Store for Sqlite {
                 edges: rows::relations::listed(conn, &account, None, limit, since)?,
                 requests: rows::relations::requests(conn, &account, since)?,
                 blocks: rows::relations::blocks(conn, &account, None, limit, since)?,
+                user: few.map(own).transpose()?.and_then(|mut found| found.pop()),
             })
         }))
     }

@@ -19,6 +19,7 @@ pub(super) mod profiles;
 pub(super) mod relations;
 pub(super) mod rules;
 pub(super) mod tombstones;
+pub(super) mod users;
 pub(super) mod values;
 
 /// Begins a transaction that only reads, and all of whose statements see one state.

@@ -15,7 +15,7 @@ use crate::store::{PresenceRow, columns};
 use rosterd_engine::for_each_profile_field;
 use rosterd_engine::model::{
     Account, Block, ChosenPresence, DeviceKind, LastChange, NumberedPresence, OnlineAccount, Profile, SeenNumber,
-    SeenPresence, Status, User,
+    SeenPresence, Status,
 };
 use rosterd_engine::sync::decide::StoredPresence;
 use rosterd_protocol::further_fields_to_bytes;
@@ -52,7 +52,7 @@ macro_rules! define {
         }
 
         /// Reads a profile from the first columns of a record.
-        fn profile(account: Account, record: &Record) -> PgResult<Profile> {
+        pub(super) fn profile(account: Account, record: &Record) -> PgResult<Profile> {
             let mut columns = 0..COLUMNS;
             let mut next = || columns.next().unwrap_or(COLUMNS);
             // Their column is the first after those of the fields.
@@ -114,9 +114,9 @@ macro_rules! read {
 for_each_profile_field!(define);
 
 /// The number of columns of a profile.
-const COLUMNS: usize = FIELDS.len() + 1 + COUNTED.len();
+pub(super) const COLUMNS: usize = FIELDS.len() + 1 + COUNTED.len();
 
-fn columns() -> impl Iterator<Item = &'static str> {
+pub(super) fn columns() -> impl Iterator<Item = &'static str> {
     FIELDS.iter().chain([&OWN]).map(|(name, _)| *name).chain(COUNTED)
 }
 
@@ -126,7 +126,7 @@ pub(in crate::store::postgres) fn profile_columns() -> impl Iterator<Item = (&'s
 }
 
 /// The columns of a profile, in the order of [`arrays`] and [`profile`].
-static LIST: LazyLock<String> = LazyLock::new(|| columns().collect::<Vec<_>>().join(", "));
+pub(super) static LIST: LazyLock<String> = LazyLock::new(|| columns().collect::<Vec<_>>().join(", "));
 
 /// Makes a statement that puts profiles, given as arrays, with further columns of a name and a type of array.
 fn put_statement(table: &str, key: &str, more: &[(&'static str, &'static str)]) -> String {
@@ -286,65 +286,6 @@ pub(in crate::store::postgres) async fn profiles_from(
     found.iter().map(|record| profile(account(record, COLUMNS)?, record)).collect()
 }
 
-/// Which blocks come with a user.
-#[derive(Clone)]
-pub(in crate::store::postgres) enum BlocksOf {
-    /// All of them.
-    All,
-    /// Those of accounts with few live ones; of others that of the viewer, and those shown online.
-    Followed(Account, usize),
-    /// Those of the viewer.
-    Seen(Account),
-}
-
-/// Reads the users of the accounts that exist, in one snapshot with blocks of theirs.
-pub(in crate::store::postgres) async fn users(
-    session: &PgSession,
-    accounts: &[Account],
-    blocks: &BlocksOf,
-) -> PgResult<Vec<User>> {
-    static SQL: LazyLock<String> = LazyLock::new(|| {
-        let list = columns().map(|name| format!("users.{name}")).collect::<Vec<_>>().join(", ");
-        format!(
-            "SELECT {list}, users.account, last_seen, coalesce(kept.blocks, 0), {CHOSEN}
-             FROM users LEFT JOIN relation_count AS kept ON kept.account = users.account
-             WHERE users.account = ANY($1)"
-        )
-    });
-    let own = match blocks {
-        BlocksOf::All => relations::deciding_blocks(accounts),
-        BlocksOf::Followed(viewer, few) => relations::followed_blocks(accounts, viewer, *few),
-        BlocksOf::Seen(viewer) => relations::seen_blocks(accounts, viewer),
-    };
-    let mut found = session
-        .pipeline(&[call!(super::SNAPSHOT), call!(SQL.as_str(), names(accounts)), own, call!("COMMIT")])
-        .await?
-        .into_iter();
-    let (users, blocks_found) = (found.nth(1).unwrap_or_default(), found.next().unwrap_or_default());
-    let mut by_owner: HashMap<Account, Vec<Block>> = HashMap::new();
-    for record in &blocks_found {
-        let block = relations::block(record)?;
-        by_owner.entry(block.owner.clone()).or_default().push(block);
-    }
-    users
-        .iter()
-        .map(|record| {
-            let account = account(record, COLUMNS)?;
-            let held = by_owner.remove(&account).unwrap_or_default();
-            let (ended, live) = held.into_iter().partition(|block| block.removed);
-            let count = number(record, COLUMNS + 2)?;
-            Ok(User {
-                profile: Arc::new(profile(account, record)?),
-                chosen: chosen(record, COLUMNS + 3)?,
-                last_seen: number(record, COLUMNS + 1)?,
-                blocks: live,
-                has_more_blocks: matches!(blocks, BlocksOf::Followed(_, few) if count > *few as u64),
-                ended,
-            })
-        })
-        .collect()
-}
-
 /// Returns whether no account exists.
 pub(in crate::store::postgres) async fn is_empty(session: &PgSession) -> PgResult<bool> {
     value(&session.row(call!("SELECT NOT EXISTS (SELECT 1 FROM users)")).await?, 0)
@@ -484,10 +425,10 @@ pub(in crate::store::postgres) async fn seen_page(
 }
 
 /// The columns of what an account chose about its presence, as [`chosen`] reads them.
-const CHOSEN: &str = "invisible, invisible_version, status, status_until, status_time";
+pub(super) const CHOSEN: &str = "invisible, invisible_version, status, status_until, status_time";
 
 /// Reads the columns of [`CHOSEN`], which begin at `first`.
-fn chosen(record: &Record, first: usize) -> PgResult<ChosenPresence> {
+pub(super) fn chosen(record: &Record, first: usize) -> PgResult<ChosenPresence> {
     let text: String = value(record, first + 2)?;
     let status = if text.is_empty() {
         None
