@@ -2,23 +2,20 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
+use std::io::{BufWriter, Seek, SeekFrom, Write};
 #[cfg(target_os = "linux")]
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use tempfile::{Builder, NamedTempFile};
 
+use super::draft::Draft;
+use super::pace::Pace;
 use crate::cli::CliError;
 
 /// How many bytes are handed to the disk at once: a store on the same disk waits for all of them.
 const PIECE: usize = 64 << 10;
-/// From one such piece to the next while a gateway writes to a store that may be on the same disk: 24 MiB a second. At
-/// full speed, an export takes all that a disk gives, and the slowest of a hundred commits waited 3 times as long.
-const PACE: Duration = Duration::from_micros(2600);
 
 /// A temporary file beside the place where the export goes, with access for nobody else.
 pub(super) struct ExportFile {
@@ -29,8 +26,8 @@ pub(super) struct ExportFile {
     length: u64,
     /// Those of them that the disk has not been handed yet.
     waiting: usize,
-    /// When the disk may be handed the next piece, if others write to that disk.
-    next: Option<Instant>,
+    /// How fast it is handed them, if others write to that disk.
+    pace: Option<Pace>,
 }
 
 impl ExportFile {
@@ -49,31 +46,17 @@ impl ExportFile {
     }
 
     fn begin(to: Option<PathBuf>) -> Result<Self, CliError> {
-        let folder = match to.as_deref().map(|to| to.parent().unwrap_or(Path::new(""))) {
-            None => std::env::temp_dir(),
-            Some(folder) if folder.as_os_str().is_empty() => PathBuf::from("."),
-            Some(folder) => folder.to_owned(),
-        };
-        let name = to.as_deref().and_then(Path::file_name).unwrap_or(OsStr::new("export")).to_string_lossy();
-        let made = Builder::new().prefix(&format!(".{name}.")).suffix(".partial").tempfile_in(&folder);
-        let cannot = |error| CliError(format!("cannot make a file in {}: {error}", folder.display()));
-        Ok(Self {
-            to,
-            file: BufWriter::with_capacity(1 << 16, made.map_err(cannot)?),
-            length: 0,
-            waiting: 0,
-            next: None,
-        })
+        let file = BufWriter::with_capacity(1 << 16, temporary(to.as_deref())?);
+        Ok(Self { to, file, length: 0, waiting: 0, pace: None })
     }
 
-    /// Leaves most of the disk to others from here on.
-    pub(super) fn considerate(&mut self) {
-        self.next = Some(Instant::now());
-    }
-
-    /// Begins another file that may take the place of this one.
-    pub(super) fn another(&self) -> Result<Self, CliError> {
-        Ok(Self { next: self.next, ..Self::begin(self.to.clone())? })
+    /// Begins a draft of it, and leaves most of the disk and of the processor to others from here on.
+    pub(super) fn draft(&mut self) -> Result<Draft, CliError> {
+        // Where this may not be, it is only less considerate.
+        #[cfg(unix)]
+        let _ = rustix::process::nice(19);
+        self.pace = Some(Pace::new());
+        Ok(Draft::new(temporary(self.to.as_deref())?))
     }
 
     /// Writes a line.
@@ -85,51 +68,15 @@ impl ExportFile {
         handed.map_err(|error| self.cannot(&error))
     }
 
-    /// Takes another file in place of this one, whose space is given back a little at a time: on a disk that is told which
-    /// blocks are free, commits wait while it frees a large file.
-    pub(super) fn replace_by(&mut self, other: Self) -> Result<(), CliError> {
-        let old = std::mem::replace(self, other);
-        let file = old.file.get_ref().as_file();
-        let freed = file.metadata().and_then(|found| {
-            let mut size = found.len();
-            while size > 0 {
-                size = size.saturating_sub(16 * PIECE as u64);
-                file.set_len(size)?;
-                sleep(4 * PACE);
-            }
-            Ok(())
-        });
-        freed.map_err(|error| old.cannot(&error))
-    }
-
     /// Hands what was written to the disk.
     fn hand_over(&mut self) -> std::io::Result<()> {
         self.file.flush()?;
-        if let Some(next) = &mut self.next {
-            let now = Instant::now();
-            sleep(next.saturating_duration_since(now));
-            *next = now.max(*next) + PACE;
+        if let Some(pace) = &mut self.pace {
+            pace.wait(self.waiting);
         }
         let piece = self.length - self.waiting as u64..self.length;
         self.waiting = 0;
         begin_writing(self.file.get_ref().as_file(), piece)
-    }
-
-    /// Drops what was written.
-    pub(super) fn clear(&mut self) -> Result<(), CliError> {
-        let cleared = self.file.flush().and_then(|()| {
-            let file = self.file.get_mut().as_file_mut();
-            file.set_len(0)?;
-            file.seek(SeekFrom::Start(0)).map(drop)
-        });
-        (self.length, self.waiting) = (0, 0);
-        cleared.map_err(|error| self.cannot(&error))
-    }
-
-    /// Reads the lines that were written.
-    pub(super) fn lines(&mut self) -> Result<impl Iterator<Item = std::io::Result<String>> + use<>, CliError> {
-        let read = self.file.flush().and_then(|()| self.file.get_ref().reopen());
-        Ok(BufReader::with_capacity(1 << 16, read.map_err(|error| self.cannot(&error))?).lines())
     }
 
     /// Puts the file into its place, once it is on the disk.
@@ -155,6 +102,18 @@ impl ExportFile {
     fn cannot(&self, error: &std::io::Error) -> CliError {
         CliError(format!("cannot write {}: {error}", self.file.get_ref().path().display()))
     }
+}
+
+/// Makes a temporary file beside a file, or for standard output where such files are.
+fn temporary(to: Option<&Path>) -> Result<NamedTempFile, CliError> {
+    let folder = match to.map(|to| to.parent().unwrap_or(Path::new(""))) {
+        None => std::env::temp_dir(),
+        Some(folder) if folder.as_os_str().is_empty() => PathBuf::from("."),
+        Some(folder) => folder.to_owned(),
+    };
+    let name = to.and_then(Path::file_name).unwrap_or(OsStr::new("export")).to_string_lossy();
+    let made = Builder::new().prefix(&format!(".{name}.")).suffix(".partial").tempfile_in(&folder);
+    made.map_err(|error| CliError(format!("cannot make a file in {}: {error}", folder.display())))
 }
 
 /// Has the system write a part of a file, and waits for none of it.

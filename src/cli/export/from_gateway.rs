@@ -11,7 +11,9 @@ use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
+use super::draft::Draft;
 use super::export_file::ExportFile;
+use super::merged::Merged;
 use super::missed_changes::MissedChanges;
 use crate::cli::CliError;
 use rosterd_client::{Backend, BackendError, Trust};
@@ -74,11 +76,11 @@ impl<'a> GatewayExport<'a> {
         out: &mut ExportFile,
         bar: &ProgressBar,
     ) -> Result<(RecordCounts, String), CliError> {
-        out.considerate();
+        let mut draft = out.draft()?;
         let mut failures = 0;
         loop {
             let before = self.counts.total();
-            match self.snapshot(out, bar).await {
+            match self.snapshot(&mut draft, bar).await {
                 Ok(()) => break,
                 Err(Broken::ForGood(error)) => return Err(error),
                 Err(Broken::Off(why)) => {
@@ -88,12 +90,13 @@ impl<'a> GatewayExport<'a> {
                 }
             }
         }
-        let changes = self.changes().await?;
-        if !changes.is_empty() {
-            let mut merged = out.another()?;
-            self.counts = changes.merge(out, &mut merged)?;
-            out.replace_by(merged)?;
-        }
+        let mut merged = Merged::new(self.changes().await?, |line: &str| out.line(line));
+        bar.set_message("writing");
+        draft.read(|line| {
+            bar.set_position(merged.counts().total());
+            merged.line(line)
+        })?;
+        self.counts = merged.finish()?;
         out.line(&json!({"end": self.counts}).to_string())?;
         Ok((self.counts, format!("the gateway at {}", self.address)))
     }
@@ -117,11 +120,11 @@ impl<'a> GatewayExport<'a> {
     }
 
     /// Reads the snapshot, or what is missing of it.
-    async fn snapshot(&mut self, out: &mut ExportFile, bar: &ProgressBar) -> Result<(), Broken> {
+    async fn snapshot(&mut self, draft: &mut Draft, bar: &ProgressBar) -> Result<(), Broken> {
         let path = if let (Some(last), Some((_, position))) = (&self.last, &self.begin) {
             format!("/v1/snapshot?fields={}&after={}&position={position}", names(), after(last))
         } else {
-            out.clear()?;
+            draft.clear()?;
             self.begin = None;
             format!("/v1/snapshot?fields={}", names())
         };
@@ -138,7 +141,7 @@ impl<'a> GatewayExport<'a> {
             while let Some(length) = rest[begin..].iter().position(|byte| *byte == b'\n') {
                 let line = String::from_utf8_lossy(&rest[begin..begin + length]);
                 begin += length + 1;
-                if self.line(&line, &mut got, out)? {
+                if self.line(&line, &mut got, draft)? {
                     return Ok(());
                 }
             }
@@ -148,17 +151,17 @@ impl<'a> GatewayExport<'a> {
     }
 
     /// Takes a line; true if it is the last.
-    fn line(&mut self, line: &str, got: &mut RecordCounts, out: &mut ExportFile) -> Result<bool, Broken> {
+    fn line(&mut self, line: &str, got: &mut RecordCounts, draft: &mut Draft) -> Result<bool, Broken> {
         let strange = |what: &str| CliError(format!("the gateway at {} answers {what}", self.address));
         match archive_line(line) {
             Some(ArchiveLine::Begin(Some(position))) => {
                 if self.begin.is_none() {
-                    out.line(line)?;
+                    draft.line(line)?;
                     self.begin = Some((line.to_owned(), position));
                 }
             }
             Some(ArchiveLine::Record(key, _)) if self.begin.is_some() => {
-                out.line(line)?;
+                draft.line(line)?;
                 got.add(key.kind);
                 self.counts.add(key.kind);
                 self.last = Some(key);
