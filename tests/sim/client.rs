@@ -77,7 +77,7 @@ pub struct View {
     pub asked: usize,
     /// Whether it reads nothing now.
     pub stalled: bool,
-    /// All accounts that it has watched on this connection.
+    /// All accounts that it has watched: the session of an earlier connection may still be there.
     pub ever_watched: Vec<String>,
     pub watched: Vec<String>,
     pub session: String,
@@ -184,7 +184,6 @@ impl Task {
             {
                 let mut view = self.view.lock().unwrap();
                 (view.live, view.asked, view.stalled, view.breaker) = (false, 0, false, None);
-                view.ever_watched.clear();
             }
             match left {
                 Exit::Again => sleep(Duration::from_millis(20 + self.random.below(300))).await,
