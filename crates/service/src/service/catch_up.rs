@@ -4,10 +4,10 @@ use std::mem;
 
 use super::record::RecordPage;
 use super::state::{Service, unavailable};
-use super::visible::{Page, reaches_back};
+use super::visible::{EdgesRead, ListPlace, Page, reaches_back};
 use crate::hub::SessionHandle;
 use crate::store::{LoginRows, StoreError};
-use rosterd_engine::model::{Account, Block, Cursor, ListedEdge, Request, RequestError};
+use rosterd_engine::model::{Account, Block, Cursor, Request, RequestError};
 use rosterd_engine::sync::delta::{Plan, RowDelta, plan, row_delta};
 use rosterd_engine::sync::repair::ListDigest;
 
@@ -28,10 +28,8 @@ pub struct CatchUp {
 /// The step that comes next.
 #[derive(Debug)]
 enum CatchUpStage {
-    /// The first page of friends, which the login read at this relations epoch.
-    First(Vec<ListedEdge>, u32),
-    /// Friends after this account.
-    Friends(Account),
+    /// Friends from this place on. The login has read the first page.
+    Friends(ListPlace),
     /// All requests, and the first page of blocks, as the login read them. A change since is marked.
     Requests,
     /// Blocks after this account.
@@ -46,7 +44,7 @@ impl CatchUp {
         if let Some(since) = plan.since() {
             requests.retain(|request| request.version > since);
         }
-        let stage = CatchUpStage::First(edges, relations_epoch);
+        let stage = CatchUpStage::Friends(ListPlace { after: None, ahead: Some(EdgesRead { edges, relations_epoch }) });
         Self { plan, cursor, stage, requests, blocks, sum: ListDigest::default() }
     }
 
@@ -112,8 +110,7 @@ impl Service {
         at: &mut CatchUp,
     ) -> Result<Option<RecordPage>, RequestError> {
         let read = match mem::replace(&mut at.stage, CatchUpStage::Done) {
-            CatchUpStage::First(edges, epoch) => self.first_friends(handle, at, edges, epoch).await,
-            CatchUpStage::Friends(after) => self.read_friends(handle, at, Some(after)).await,
+            CatchUpStage::Friends(place) => self.read_friends(handle, at, place).await,
             CatchUpStage::Requests => {
                 let (requests, blocks) = (mem::take(&mut at.requests), mem::take(&mut at.blocks));
                 Ok(RecordPage {
@@ -135,23 +132,10 @@ impl Service {
         &self,
         handle: &mut SessionHandle,
         at: &mut CatchUp,
-        after: Option<Account>,
+        place: ListPlace,
     ) -> Result<RecordPage, StoreError> {
-        let page = self.friends_page(handle, after, at.plan.since()).await?;
+        let page = self.friends_page(handle, place, at.plan.since()).await?;
         Ok(pick(at, page))
-    }
-
-    async fn first_friends(
-        &self,
-        handle: &mut SessionHandle,
-        at: &mut CatchUp,
-        edges: Vec<ListedEdge>,
-        relations_epoch: u32,
-    ) -> Result<RecordPage, StoreError> {
-        match self.follow_page(handle, edges, relations_epoch).await? {
-            Some(page) => Ok(pick(at, page)),
-            None => self.read_friends(handle, at, None).await,
-        }
     }
 
     async fn read_blocks(

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::catch_up::CatchUp;
 use super::state::{Service, unavailable};
 use super::tokens::not_revoked;
-use crate::hub::{Session, SessionHandle, VisibleProfile};
+use crate::hub::{Session, SessionHandle, UserRef, VisibleProfile};
 use crate::store::StoreError;
 use rosterd_engine::model::{
     Account, CloseReason, Command, Millis, Patch, Reason, RequestError, Revision, SessionId, WriteOrigin,
@@ -61,7 +61,7 @@ impl Service {
         let identity = self.verify(&login.token).await?;
         may_begin(&identity.account).map_err(|error| (error, CloseReason::TooManyRequests))?;
         // Interest first, watermark second, rows third: what changes meanwhile is sent twice at worst, never missed.
-        let mut handle = self.hub.join(&identity.account, SessionId((self.environment.random)()), login.device);
+        let handle = self.hub.join(&identity.account, SessionId((self.environment.random)()), login.device);
         handle.session().set_issued_at(identity.issued_at);
         let (watermark, relations_epoch) = (self.hub.watermark(), handle.relations_epoch());
         let few = handle.me().profile().is_none().then_some(self.environment.few_blocks);
@@ -69,10 +69,16 @@ impl Service {
         let (plan, read) = read.map_err(|error| (unavailable(&error), CloseReason::Internal))?;
         self.caught_up(read.head).await.map_err(|error| (error, CloseReason::Internal))?;
         not_revoked(&read.credential, identity.issued_at)?;
-        if few.is_some() {
+        let known = if few.is_some() {
             handle.view().offer(handle.me(), read.user.as_ref());
-        }
-        let me = self.own_profile(&mut handle, &identity.account).await?;
+            visible(&handle, handle.me())
+        } else {
+            self.read_own_profile(&handle).await.map_err(|error| (error, CloseReason::Internal))?
+        };
+        let me = match known {
+            Some(profile) => profile,
+            None => self.create_account(&handle).await?,
+        };
         if let Plan::Full(because) = plan {
             self.metrics.full_syncs.get_or_create(&crate::metrics::Kind { kind: because.word() }).inc();
         }
@@ -121,44 +127,41 @@ impl Service {
         Ok(identity.expires_at)
     }
 
-    async fn own_profile(
-        &self,
-        handle: &mut SessionHandle,
-        account: &Account,
-    ) -> Result<Arc<EncodedProfile>, (RequestError, CloseReason)> {
-        let failed = |error: RequestError| (error, CloseReason::Internal);
-        if let Some(profile) = self.read_own_profile(handle, account).await.map_err(failed)? {
-            return Ok(profile);
-        }
+    /// Makes the account of a first login, if that is allowed, and returns its profile.
+    async fn create_account(&self, handle: &SessionHandle) -> Result<Arc<EncodedProfile>, (RequestError, CloseReason)> {
+        let account = handle.account();
         if !self.settings.create_accounts {
             return Err((RequestError::unknown_account(account), CloseReason::BadToken));
         }
-        let (account, patch) = (account.clone(), Patch::default());
-        let create = Command::SetProfile { account: account.clone(), patch, create: true, if_version: None };
+        let failed = |error: RequestError| (error, CloseReason::Internal);
+        let create =
+            Command::SetProfile { account: account.clone(), patch: Patch::default(), create: true, if_version: None };
         // If it is not known whether the account was made, the next login finds out.
         let put_off = |error: RequestError| match error.reason {
             Reason::OutcomeUnknown => unavailable(&StoreError(error.message)),
             _ => error,
         };
         self.write_one(create, WriteOrigin::Login).await.map_err(|error| failed(put_off(error)))?;
-        let profile = self.read_own_profile(handle, &account).await.map_err(failed)?;
-        profile.ok_or_else(|| (RequestError::unknown_account(&account), CloseReason::AccountDisabled))
+        let profile = self.read_own_profile(handle).await.map_err(failed)?;
+        profile.ok_or_else(|| (RequestError::unknown_account(account), CloseReason::AccountDisabled))
     }
 
-    async fn read_own_profile(
-        &self,
-        handle: &mut SessionHandle,
-        account: &Account,
-    ) -> Result<Option<Arc<EncodedProfile>>, RequestError> {
-        let me = handle.me().clone();
+    /// Returns the account's own profile, which may have been forgotten here or not have come yet. `None` without an account.
+    async fn read_own_profile(&self, handle: &SessionHandle) -> Result<Option<Arc<EncodedProfile>>, RequestError> {
+        let (me, account) = (handle.me(), handle.account().clone());
         if me.profile().is_none() {
             let few = self.environment.few_blocks;
-            let found = self.store.users_followed_by(account.clone(), vec![account.clone()], few).await;
-            handle.view().offer(&me, found.map_err(|e| unavailable(&e))?.first());
+            let found = self.store.users_followed_by(account.clone(), vec![account], few).await;
+            handle.view().offer(me, found.map_err(|e| unavailable(&e))?.first());
         }
-        Ok(match handle.view().visible_profile(&me) {
-            VisibleProfile::EncodedProfile(profile) => Some(profile),
-            VisibleProfile::Frozen | VisibleProfile::Unknown => None,
-        })
+        Ok(visible(handle, me))
+    }
+}
+
+/// Returns the profile that a session may see of a user, as far as it is known here.
+fn visible(handle: &SessionHandle, user: &UserRef) -> Option<Arc<EncodedProfile>> {
+    match handle.view().visible_profile(user) {
+        VisibleProfile::EncodedProfile(profile) => Some(profile),
+        VisibleProfile::Frozen | VisibleProfile::Unknown => None,
     }
 }

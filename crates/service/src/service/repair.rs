@@ -3,11 +3,12 @@
 //! The list is read twice, a page at a time: once to find the buckets, once to send them. So a repair costs no more
 //! memory than a catch-up. A change in between is marked, as ever.
 
+use std::mem;
 use std::sync::Arc;
 
 use super::record::RecordPage;
 use super::state::{Service, unavailable};
-use super::visible::Page;
+use super::visible::{ListPlace, Page};
 use crate::hub::SessionHandle;
 use crate::store::StoreError;
 use rosterd_engine::model::{Account, Audience, CloseReason, Reason, RequestError, Revision};
@@ -25,10 +26,10 @@ pub struct Repair {
 }
 
 /// The step that comes next.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 enum RepairStage {
-    /// Friends after this account.
-    Friends(Option<Account>),
+    /// Friends from this place on.
+    Friends(ListPlace),
     /// Profiles that the session watches: a client that took one for a friend's has forgotten it.
     Watched,
     Done,
@@ -69,7 +70,7 @@ impl Service {
         // client's digests may be from before both, and so agree; but the client has the friend now.
         let sent = handle.friends().map(Account::as_str);
         let buckets = sums.differing(leaves).or(sums.outnumbered(sent));
-        let stage = if buckets.is_empty() { RepairStage::Done } else { RepairStage::Friends(None) };
+        let stage = if buckets.is_empty() { RepairStage::Done } else { RepairStage::Friends(ListPlace::default()) };
         Ok(Repair { buckets, stage, sum: sums.without(buckets), pages })
     }
 
@@ -79,12 +80,9 @@ impl Service {
     /// # Errors
     /// The store cannot be read: the client is to come back.
     pub async fn repair(&self, handle: &mut SessionHandle, at: &mut Repair) -> Result<Option<RecordPage>, CloseReason> {
-        let read = match at.stage.clone() {
-            RepairStage::Friends(after) => self.repair_friends(handle, at, after).await,
-            RepairStage::Watched => {
-                at.stage = RepairStage::Done;
-                self.repair_watched(handle, at.buckets).await
-            }
+        let read = match mem::replace(&mut at.stage, RepairStage::Done) {
+            RepairStage::Friends(place) => self.repair_friends(handle, at, place).await,
+            RepairStage::Watched => self.repair_watched(handle, at.buckets).await,
             RepairStage::Done => return Ok(None),
         };
         read.map(Some).map_err(|error| {
@@ -95,20 +93,18 @@ impl Service {
 
     /// Returns the digests, and how many pages were read for them.
     async fn sums(&self, handle: &mut SessionHandle) -> Result<(BucketDigests, u32), StoreError> {
-        let (mut sums, mut after, mut pages) = (BucketDigests::default(), None, 0);
+        let (mut sums, mut place, mut pages) = (BucketDigests::default(), ListPlace::default(), 0);
         loop {
             pages += 1;
             // A digest needs only the versions of edges, and so nothing later than the last of all revisions.
-            let Page { edges, next } = self.friends_page(handle, after, Some(Revision::MAX)).await?;
+            let Page { edges, next } = self.friends_page(handle, place, Some(Revision::MAX)).await?;
             for (edge, profile) in edges {
                 if let Some(profile) = profile {
                     sums.add(edge.peer.as_str(), edge.version, profile.profile().version);
                 }
             }
-            after = next;
-            if after.is_none() {
-                return Ok((sums, pages));
-            }
+            let Some(next) = next else { return Ok((sums, pages)) };
+            place = next;
         }
     }
 
@@ -116,11 +112,11 @@ impl Service {
         &self,
         handle: &mut SessionHandle,
         at: &mut Repair,
-        after: Option<Account>,
+        place: ListPlace,
     ) -> Result<RecordPage, StoreError> {
-        let Page { edges, next } = self.friends_page(handle, after, None).await?;
+        let Page { edges, next } = self.friends_page(handle, place, None).await?;
         at.pages += 1;
-        at.stage = next.map_or(RepairStage::Watched, |last| RepairStage::Friends(Some(last)));
+        at.stage = next.map_or(RepairStage::Watched, RepairStage::Friends);
         let mut page = RecordPage::default();
         for (edge, profile) in edges.into_iter().filter(|(edge, _)| at.buckets.hold(edge.peer.as_str())) {
             if let Some(profile) = profile {

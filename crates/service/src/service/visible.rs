@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use tokio::task::yield_now;
+
 use super::state::Service;
 use crate::hub::{SessionHandle, UserRef, VisibleProfile};
 use crate::store::{StoreError, StorePage};
@@ -14,8 +16,24 @@ use rosterd_protocol::{EncodedProfile, ProfileViews};
 pub(super) struct Page {
     /// Each edge with the friend's profile; none with a removed edge, or while the account is being deleted.
     pub(super) edges: Vec<(ListedEdge, Option<Arc<EncodedProfile>>)>,
-    /// The account after which the next page begins, if there may be one.
-    pub(super) next: Option<Account>,
+    /// Where the next page begins, if there may be one.
+    pub(super) next: Option<ListPlace>,
+}
+
+/// A place in a friend list, where a page begins.
+#[derive(Debug, Default)]
+pub(super) struct ListPlace {
+    /// The account that it comes after; `None` at the begin of the list.
+    pub(super) after: Option<Account>,
+    /// The page, if it was read ahead.
+    pub(super) ahead: Option<EdgesRead>,
+}
+
+/// What was read of a friend list at a relations epoch.
+#[derive(Debug)]
+pub(super) struct EdgesRead {
+    pub(super) edges: Vec<ListedEdge>,
+    pub(super) relations_epoch: u32,
 }
 
 /// Checks that a page lacks no tombstone of a removal after `since`: they may be dropped while a client reads.
@@ -30,41 +48,75 @@ pub(super) fn reaches_back<T>(page: &StorePage<T>, since: Option<Revision>) -> R
 pub(super) type VisibleProfiles = Vec<Option<Arc<EncodedProfile>>>;
 
 impl Service {
-    /// Reads the friends after an account, and follows each from now on. With `since`, edges that were removed after it are
+    /// Reads the friends from a place on, and follows each from now on. With `since`, edges that were removed after it are
     /// among them, and only later ones are whole.
     pub(super) async fn friends_page(
         &self,
         handle: &mut SessionHandle,
-        after: Option<Account>,
+        place: ListPlace,
         since: Option<Revision>,
     ) -> Result<Page, StoreError> {
+        let ListPlace { after, mut ahead } = place;
         loop {
-            // Others get their turn between two pages: long lists are read by few sessions at a time.
-            let _turn = self.list_pages.acquire().await;
-            let relations_epoch = handle.relations_epoch();
-            let read = self.store.listed(handle.account().clone(), after.clone(), self.environment.page, since).await?;
-            reaches_back(&read, since)?;
-            if let Some(page) = self.follow_page(handle, read.rows, relations_epoch).await? {
+            // Others get their turn between two pages: long lists are read by few sessions at a time. Of most lists the login
+            // has read all.
+            let is_short =
+                after.is_none() && ahead.as_ref().is_some_and(|read| read.edges.len() < self.environment.page);
+            let _turn = if is_short { None } else { Some(self.list_pages.acquire().await) };
+            let read = match ahead.take() {
+                Some(read) => read,
+                None => self.read_edges(handle, after.clone(), since).await?,
+            };
+            if let Some(page) = self.follow_page(handle, read, since).await? {
                 return Ok(page);
             }
         }
     }
 
-    /// Follows the friends of a page that was read at this relations epoch. Returns `None` if the epoch has changed since:
-    /// the session may have lost the right to see a profile, and the page is to be read again.
-    pub(super) async fn follow_page(
+    /// Reads edges at the relations epoch of now.
+    fn read_edges(
+        &self,
+        handle: &SessionHandle,
+        after: Option<Account>,
+        since: Option<Revision>,
+    ) -> impl Future<Output = Result<EdgesRead, StoreError>> + use<'_> {
+        let (owner, relations_epoch) = (handle.account().clone(), handle.relations_epoch());
+        async move {
+            let read = self.store.listed(owner, after, self.environment.page, since).await?;
+            reaches_back(&read, since)?;
+            Ok(EdgesRead { edges: read.rows, relations_epoch })
+        }
+    }
+
+    /// Follows the friends of a page, and reads the next one meanwhile. Returns `None` if the relations epoch has changed since
+    /// the page was read: the session may have lost the right to see a profile, and the page is to be read again.
+    async fn follow_page(
         &self,
         handle: &mut SessionHandle,
-        edges: Vec<ListedEdge>,
-        relations_epoch: u32,
+        read: EdgesRead,
+        since: Option<Revision>,
     ) -> Result<Option<Page>, StoreError> {
+        let EdgesRead { edges, relations_epoch } = read;
+        let last = edges.last().filter(|_| edges.len() == self.environment.page).map(|last| last.peer.clone());
+        let next = last.map(|last| (last.clone(), self.read_edges(handle, Some(last), since)));
+        let is_long = next.is_some();
+        let ahead = async {
+            let Some((last, reading)) = next else { return Ok(None) };
+            Ok(Some(ListPlace { after: Some(last), ahead: Some(reading.await?) }))
+        };
         let peers = || edges.iter().filter(|edge| !edge.removed).map(|edge| &edge.peer);
         handle.expect(peers().count());
-        let profiles = self.follow_friends(handle, peers()).await?;
+        let following = async {
+            if is_long {
+                // Lets what was asked for below reach the store.
+                yield_now().await;
+            }
+            self.follow_friends(handle, peers()).await
+        };
+        let (next, profiles) = tokio::try_join!(ahead, following)?;
         if handle.relations_epoch() != relations_epoch {
             return Ok(None);
         }
-        let next = edges.last().filter(|_| edges.len() == self.environment.page).map(|last| last.peer.clone());
         let mut profiles = profiles.into_iter();
         let with_profile = |edge: ListedEdge| {
             let profile = if edge.removed { None } else { profiles.next().flatten() };

@@ -8,12 +8,13 @@ use tokio::sync::{Notify, watch};
 
 use super::fetch::Fetch;
 use super::handle::WriterHandle;
-use super::logins::{AskedLogin, LoginQueue};
+use super::logins::LoginQueue;
 use super::messages::StoreTask;
 use super::pg_error::PgResult;
 use super::readers::PgReaders;
 use super::replica::ReadReplica;
 use super::rows::friend_lists::AskedRows;
+use super::rows::logins::AskedLogin;
 use super::rows::users::BlocksOf;
 use super::rows::{self, EXTENT, SNAPSHOT, extent};
 use super::rules::look_at_rules;
@@ -171,11 +172,9 @@ impl Store for Postgres {
         let asked = AskedRows { owner, after, since };
         let read = move |asked: AskedRows| {
             move |session: Arc<PgSession>| async move {
-                let asked = [asked];
-                let page = rows::friend_lists::listed(&asked, limit);
-                let found = session.pipeline(&[call!(SNAPSHOT), call!(EXTENT), page, call!("COMMIT")]).await?;
-                let rows = rows::friend_lists::listed_edges(&asked, &found[2])?.into_iter().flatten().collect();
-                Ok(StorePage { rows, compacted: extent(&found[1])?.0.compacted })
+                let found = session.row(rows::friend_lists::listed(&asked, limit)).await?;
+                let (rows, lineage, _) = rows::friend_lists::listed_page(&asked, &found)?;
+                Ok(StorePage { rows, compacted: lineage.compacted })
             }
         };
         Box::pin(async move {
@@ -198,8 +197,7 @@ impl Store for Postgres {
     fn requests(&self, account: Account, since: Option<Revision>) -> BoxFuture<'_, Result<Vec<Request>, StoreError>> {
         let read = move |session: Arc<PgSession>| async move {
             let asked = AskedRows { owner: account, after: None, since };
-            let found = session.query(rows::relations::requests(&[asked])).await?;
-            found.iter().map(rows::relations::request).collect()
+            rows::relations::request_list(&session.row(rows::relations::requests(&asked)).await?, 0)
         };
         Box::pin(self.readers.read(read))
     }
@@ -212,10 +210,9 @@ impl Store for Postgres {
         since: Option<Revision>,
     ) -> BoxFuture<'_, Result<StorePage<Block>, StoreError>> {
         let read = move |session: Arc<PgSession>| async move {
-            let page = rows::relations::blocks(&[AskedRows { owner, after, since }], limit);
-            let found = session.pipeline(&[call!(SNAPSHOT), call!(EXTENT), page, call!("COMMIT")]).await?;
-            let rows = found[2].iter().map(rows::relations::block).collect::<Result<_, _>>()?;
-            Ok(StorePage { rows, compacted: extent(&found[1])?.0.compacted })
+            let page = rows::relations::blocks(&AskedRows { owner, after, since }, limit);
+            let (rows, lineage) = rows::relations::block_page(&session.row(page).await?)?;
+            Ok(StorePage { rows, compacted: lineage.compacted })
         };
         Box::pin(self.readers.read(read))
     }

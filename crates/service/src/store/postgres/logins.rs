@@ -3,18 +3,18 @@
 //! Most of what a login costs is the way to the database, and not its rows. So few reads of logins are under way at once, and
 //! who comes meanwhile is read with the others that wait: a reader asks for as many of them as there are.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::handle::WriterHandle;
-use super::pg_error::{PgError, PgResult};
+use super::pg_error::PgResult;
 use super::readers::{PgReaders, broke_off, unreadable};
-use super::rows::friend_lists::AskedRows;
-use super::rows::users::{BlocksOf, UsersFound};
-use super::rows::{self, extent};
+use super::rows;
+use super::rows::logins::AskedLogin;
+use super::rows::users::BlocksOf;
 use super::rules::look_at_rules;
 use super::session::PgSession;
 use crate::store::{LoginRows, StoreError};
@@ -22,18 +22,10 @@ use rosterd_engine::model::Account;
 
 /// The most logins that are read at once. More would let each wait for the pages of many.
 const TOGETHER: usize = 16;
+/// How many that have to wait are passed over for others that can be read together with the first.
+const LOOKED_AT: usize = 16;
 /// The most reads of logins that are under way at once: with more of them, each is for fewer logins, and all take longer.
 const AT_ONCE: usize = 3;
-
-/// What a login asks for.
-#[derive(Debug, Clone)]
-pub(super) struct AskedLogin {
-    pub rows: AskedRows,
-    /// The most rows of a kind.
-    pub limit: usize,
-    /// With how many blocks the account itself is read, if it is.
-    pub few: Option<usize>,
-}
 
 /// A login that waits for its rows.
 struct WaitingLogin {
@@ -137,21 +129,26 @@ impl LoginQueue {
         QueuePlace { queue: self, number }
     }
 
-    /// Takes the logins that are read next: of different accounts.
+    /// Takes the logins that are read next: of different accounts, and of one kind.
     fn take(&self) -> Vec<WaitingLogin> {
         let waiting = &mut self.waiting.lock().queue;
         let mut taken: Vec<WaitingLogin> = Vec::new();
+        let mut at = 0;
         while taken.len() < TOGETHER
-            && let Some(next) = waiting.pop_front()
+            && at < LOOKED_AT
+            && let Some(next) = waiting.get(at)
         {
             let fits = |one: &WaitingLogin| {
-                one.asked.rows.owner != next.asked.rows.owner && one.asked.limit == next.asked.limit
+                let (rows, others) = (&one.asked.rows, &next.asked.rows);
+                rows.owner != others.owner
+                    && rows.since.is_some() == others.since.is_some()
+                    && one.asked.limit == next.asked.limit
             };
-            if !taken.iter().all(fits) {
-                waiting.push_front(next);
-                break;
+            if taken.iter().all(fits) {
+                taken.extend(waiting.remove(at));
+            } else {
+                at += 1;
             }
-            taken.push(next);
         }
         taken
     }
@@ -191,46 +188,17 @@ async fn read_rows(
     logins: &[WaitingLogin],
 ) -> PgResult<Vec<LoginRows>> {
     let Some(limit) = logins.first().map(|login| login.asked.limit) else { return Ok(Vec::new()) };
-    let asked: Vec<_> = logins.iter().map(|login| login.asked.rows.clone()).collect();
-    let own: HashMap<&Account, usize> =
-        logins.iter().filter_map(|login| Some((&login.asked.rows.owner, login.asked.few?))).collect();
-    let names: Vec<_> = own.keys().copied().cloned().collect();
-    let calls = rows::logins::calls(&asked, limit, &names);
+    let asked: Vec<_> = logins.iter().map(|login| login.asked.clone()).collect();
     let known = writer.map_or(0, WriterHandle::head);
-    let found = session.pipeline(&calls).await?;
-    let (lineage, head) = extent(&found[1])?;
-    if let Some(writer) = writer {
-        writer.saw(known, head);
+    let found = session.query(rows::logins::logins(&asked, limit)).await?;
+    let (mut all, mut users) = rows::logins::login_rows(&asked, &found)?;
+    if let (Some(writer), Some(rows)) = (writer, all.first()) {
+        writer.saw(known, rows.head);
     }
-    let places: HashMap<&str, usize> =
-        asked.iter().enumerate().map(|(place, asked)| (asked.owner.as_str(), place)).collect();
-    let place = |of: &Account| {
-        let place = places.get(of.as_str()).copied();
-        place.ok_or_else(|| PgError::Damaged("the database gives rows that were not asked for".into()))
-    };
-    let mut all = vec![LoginRows { lineage, head, ..LoginRows::default() }; asked.len()];
-    for record in &found[2] {
-        let (account, credential) = rows::credentials::credential(record)?;
-        all[place(&account)?].credential = credential;
-    }
-    for (rows, edges) in all.iter_mut().zip(rows::friend_lists::listed_edges(&asked, &found[3])?) {
-        rows.edges = edges;
-    }
-    for record in &found[4] {
-        let request = rows::relations::request(record)?;
-        all[place(request.owner())?].requests.push(request);
-    }
-    for record in &found[5] {
-        let block = rows::relations::block(record)?;
-        all[place(&block.owner)?].blocks.push(block);
-    }
-    let mut users = UsersFound::default();
-    if !names.is_empty() {
-        users.take_all(&found[6])?;
-    }
+    let place = |of: &Account| asked.iter().position(|asked| asked.rows.owner == *of);
     // They are few: most accounts block nobody.
     for account in std::mem::take(&mut users.blocking) {
-        let few = own.get(&account).copied().unwrap_or_default();
+        let few = place(&account).and_then(|place| asked[place].few).unwrap_or_default();
         let blocks = BlocksOf::Followed(account.clone(), few);
         users.users.extend(rows::users::with_blocks(session, &[account], &blocks).await?);
     }
@@ -238,8 +206,9 @@ async fn read_rows(
         look_at_rules(session, writer, users.users.iter().map(|user| &*user.profile)).await?;
     }
     for user in users.users {
-        let place = place(&user.profile.account)?;
-        all[place].user = Some(user);
+        if let Some(place) = place(&user.profile.account) {
+            all[place].user = Some(user);
+        }
     }
     Ok(all)
 }
@@ -250,9 +219,11 @@ mod tests {
 
     use futures::FutureExt;
     use tokio::net::TcpListener;
+    use tokio::runtime::Handle;
     use tokio::time::timeout;
 
     use super::*;
+    use crate::store::postgres::rows::friend_lists::AskedRows;
     use crate::store::postgres::session::{Connector, SessionKind};
     use crate::store::postgres::url::PostgresUrl;
 
@@ -261,7 +232,7 @@ mod tests {
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("postgres://a:b@{}/x", silent.local_addr().unwrap());
         let connector = Connector::new(&PostgresUrl::parse(&url).unwrap());
-        (silent, PgReaders::start(&connector, SessionKind::Reader, 1, Duration::ZERO))
+        (silent, PgReaders::start(&Handle::current(), &connector, SessionKind::Reader, 1, Duration::ZERO))
     }
 
     fn ann() -> AskedLogin {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Handle};
 
 use super::adapter::Postgres;
 use super::database::Standing;
@@ -32,6 +32,8 @@ const MIGRATING: (Duration, Duration) = (Duration::from_secs(30), Duration::from
 
 /// Opens the store in a database, and makes its schema if there is none. Blocks for as long as that takes.
 ///
+/// What is read is read on the runtime of the caller, if it has one.
+///
 /// Dropping the store closes it too, as soon as its last write is done; the feed ends then. [`close`](crate::store::Store::close) waits for
 /// that.
 ///
@@ -40,13 +42,13 @@ const MIGRATING: (Duration, Duration) = (Duration::from_secs(30), Duration::from
 /// be used, it belongs to something else, is of a newer version, or is in use.
 pub fn open(url: &PostgresUrl, options: PostgresOptions) -> Result<Opened, StoreError> {
     let (opened, opening) = std::sync::mpsc::channel();
-    let url = url.clone();
+    let (url, callers) = (url.clone(), Handle::try_current().ok());
     let work = move || {
         let runtime =
             Builder::new_multi_thread().worker_threads(threads()).thread_name("rosterd-db").enable_all().build();
         match runtime {
             Ok(runtime) => {
-                runtime.block_on(serve(&url, options, &opened));
+                runtime.block_on(serve(&url, options, &opened, callers));
                 runtime.shutdown_timeout(Duration::from_secs(1));
             }
             Err(error) => drop(opened.send(Err(StoreError(format!("cannot start the store's threads: {error}"))))),
@@ -68,6 +70,7 @@ async fn serve(
     url: &PostgresUrl,
     options: PostgresOptions,
     opened: &std::sync::mpsc::Sender<Result<Opened, StoreError>>,
+    callers: Option<Handle>,
 ) {
     let connector = Connector::new(url);
     let prepared = async {
@@ -87,8 +90,10 @@ async fn serve(
     if let Err(error) = engine.note_backend().await {
         return drop(opened.send(Err(schema::explain(url, &error.into()))));
     }
+    // Whoever waits for a read is woken by who read it, without a switch between threads.
+    let runtime = callers.unwrap_or_else(Handle::current);
     let readers_of =
-        |connector: &Connector, kind, count| PgReaders::start(connector, kind, count, options.write_timeout);
+        |connector: &Connector, kind, count| PgReaders::start(&runtime, connector, kind, count, options.write_timeout);
     let readers = |kind, count| readers_of(&connector, kind, count);
     let replica = options.read_url.as_ref().map(|url| {
         let readers = readers_of(&Connector::new(url), SessionKind::Replica, options.readers);

@@ -6,6 +6,7 @@
 //! While the database is away most reads fail at once, so that who logs in learns when to come back. Those that a session
 //! needs that is there already are tried again, for as long as a write waits: it stays, and lacks nothing.
 
+use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,12 +15,14 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::sleep;
 
 use super::pause::{PAUSE, part_of};
 use super::pg_error::{PgError, closed, within};
-use super::rows::logins;
+use super::rows::friend_lists::{self, AskedRows};
+use super::rows::logins::{self, AskedLogin};
 use super::rows::users::{self, BlocksOf};
 use super::schema::random;
 use super::session::{Connector, PgSession, SessionKind};
@@ -42,9 +45,45 @@ const PLANS: Duration = Duration::from_secs(10);
 /// How long until a read is tried again.
 const AGAIN: Duration = Duration::from_millis(200);
 
+/// The reads that wait. Each wakes one reader, and no reader another one: that would cost the read some time.
+struct ReadQueue {
+    reads: Mutex<VecDeque<PgRead>>,
+    /// One for each of them; closed once no more may come.
+    waiting: Semaphore,
+}
+
+impl ReadQueue {
+    fn add(&self, read: PgRead) -> Result<(), StoreError> {
+        let mut reads = self.reads.lock();
+        if self.waiting.is_closed() {
+            return Err(closed());
+        }
+        if reads.len() >= QUEUED {
+            return Err(StoreError("too many reads wait".into()));
+        }
+        reads.push_back(read);
+        drop(reads);
+        self.waiting.add_permits(1);
+        Ok(())
+    }
+
+    /// Waits for the next read; `None` once it is closed and all were taken.
+    async fn next(&self) -> Option<PgRead> {
+        if let Ok(permit) = self.waiting.acquire().await {
+            permit.forget();
+        }
+        self.reads.lock().pop_front()
+    }
+
+    fn close(&self) {
+        let _reads = self.reads.lock();
+        self.waiting.close();
+    }
+}
+
 /// The readers of a store.
 pub(super) struct PgReaders {
-    queue: Mutex<Option<mpsc::Sender<PgRead>>>,
+    queue: Arc<ReadQueue>,
     /// Loses its senders when the last reader has ended.
     running: watch::Receiver<()>,
     /// Whether the last read failed.
@@ -55,22 +94,27 @@ pub(super) struct PgReaders {
 }
 
 impl PgReaders {
-    /// Starts readers on the current runtime. Each connects at once, and again when it has something to read.
-    pub(super) fn start(connector: &Connector, kind: SessionKind, count: usize, retry: Duration) -> Self {
-        let (queue, reads) = mpsc::channel(QUEUED);
-        let reads = Arc::new(tokio::sync::Mutex::new(reads));
+    /// Starts readers on a runtime. Each connects at once, and again when it has something to read.
+    pub(super) fn start(
+        runtime: &Handle,
+        connector: &Connector,
+        kind: SessionKind,
+        count: usize,
+        retry: Duration,
+    ) -> Self {
+        let queue = Arc::new(ReadQueue { reads: Mutex::default(), waiting: Semaphore::new(0) });
         let pause = Arc::new(Mutex::new(Pause::default()));
         let (alive, running) = watch::channel(());
         let alive = Arc::new(alive);
         for _ in 0..count {
-            let (connector, reads, alive) = (connector.clone(), reads.clone(), alive.clone());
+            let (connector, queue, alive) = (connector.clone(), queue.clone(), alive.clone());
             let pause = pause.clone();
-            tokio::spawn(async move {
-                read_on(connector, kind, reads, &pause).await;
+            runtime.spawn(async move {
+                read_on(connector, kind, &queue, &pause).await;
                 drop(alive);
             });
         }
-        Self { queue: Mutex::new(Some(queue)), running, failing: Arc::default(), retry, kind }
+        Self { queue, running, failing: Arc::default(), retry, kind }
     }
 
     /// Runs a query.
@@ -131,19 +175,20 @@ impl PgReaders {
                 is_good
             })
         });
-        let queue = self.queue.lock().clone().ok_or_else(closed)?;
-        queue.try_send(read).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => StoreError("too many reads wait".into()),
-            mpsc::error::TrySendError::Closed(_) => closed(),
-        })?;
-        drop(queue);
+        self.queue.add(read)?;
         answered.await.map_err(|_| broke_off())
     }
 
     /// Finishes the reads that wait, then closes every connection. Later reads fail.
     pub(super) async fn close(&self) {
-        drop(self.queue.lock().take());
+        self.queue.close();
         let _ = self.running.clone().changed().await;
+    }
+}
+
+impl Drop for PgReaders {
+    fn drop(&mut self) {
+        self.queue.close();
     }
 }
 
@@ -170,17 +215,12 @@ fn report(kind: SessionKind, failing: &AtomicBool, error: Option<&PgError>) {
 }
 
 /// Carries out reads until no more can come.
-async fn read_on(
-    connector: Connector,
-    kind: SessionKind,
-    reads: Arc<tokio::sync::Mutex<mpsc::Receiver<PgRead>>>,
-    pause: &Mutex<Pause>,
-) {
+async fn read_on(connector: Connector, kind: SessionKind, queue: &ReadQueue, pause: &Mutex<Pause>) {
     // If it cannot, the first read will say so.
     let mut held = connect(&connector, kind, pause).await.map(Arc::new).ok();
     let mut planned = Instant::now();
     loop {
-        let Some(read) = reads.lock().await.recv().await else { return };
+        let Some(read) = queue.next().await else { return };
         let session = match held.take().filter(|session| !session.is_closed()) {
             Some(session) => Ok(session),
             None => connect(&connector, kind, pause).await.map(Arc::new),
@@ -224,9 +264,13 @@ async fn renew_plans(session: Arc<PgSession>) -> Option<Arc<PgSession>> {
 
 /// Has the server read its catalogs and make its plans: the first logins after a start do not wait for that.
 async fn make_plans(session: &PgSession) -> Result<(), PgError> {
-    let nobody = logins::calls(&[], 0, &[Account::none()]);
-    session.prepare(&nobody).await?;
-    session.pipeline(&nobody).await?;
+    let calls = [None, Some(0)].into_iter().flat_map(|since| {
+        let rows = AskedRows { owner: Account::none(), after: None, since };
+        [friend_lists::listed(&rows, 0), logins::logins(&[AskedLogin { rows, limit: 0, few: None }], 0)]
+    });
+    let calls: Vec<_> = calls.chain([users::without_blocks(&[])]).collect();
+    session.prepare(&calls).await?;
+    session.pipeline(&calls).await?;
     users::with_blocks(session, &[], &BlocksOf::Followed(Account::none(), 0)).await.map(drop)
 }
 

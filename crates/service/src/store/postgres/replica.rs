@@ -10,10 +10,11 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::logins::{AskedLogin, LoginQueue};
+use super::logins::LoginQueue;
 use super::readers::PgReaders;
 use super::rows::friend_lists::AskedRows;
-use super::rows::{self, EXTENT, SNAPSHOT, extent};
+use super::rows::logins::AskedLogin;
+use super::rows::{self, EXTENT, extent};
 use super::session::{PgSession, call};
 use crate::metrics::Kind;
 use crate::store::{LoginRows, StoreError, StorePage};
@@ -67,11 +68,8 @@ impl ReadReplica {
         needed: (Epoch, Revision),
     ) -> Option<StorePage<ListedEdge>> {
         let read = move |session: Arc<PgSession>| async move {
-            let asked = [asked];
-            let page = rows::friend_lists::listed(&asked, limit);
-            let found = session.pipeline(&[call!(SNAPSHOT), call!(EXTENT), page, call!("COMMIT")]).await?;
-            let (lineage, head) = extent(&found[1])?;
-            let rows = rows::friend_lists::listed_edges(&asked, &found[2])?.into_iter().flatten().collect();
+            let found = session.row(rows::friend_lists::listed(&asked, limit)).await?;
+            let (rows, lineage, head) = rows::friend_lists::listed_page(&asked, &found)?;
             Ok(((lineage.epoch, head), StorePage { rows, compacted: lineage.compacted }))
         };
         self.at_least(needed, self.readers.read(read)).await

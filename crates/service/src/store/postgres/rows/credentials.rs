@@ -2,7 +2,7 @@
 
 use tokio_postgres::Row as Record;
 
-use super::values::{account, int, names, number, value};
+use super::values::{RowColumns, account, int, names, number, value};
 use crate::store::postgres::pg_error::{PgError, PgResult};
 use crate::store::postgres::session::{Call, PgSession, call};
 use rosterd_engine::model::{Account, Credential, StaticToken, TokenHash};
@@ -27,7 +27,7 @@ pub(super) async fn credentials_after(
 }
 
 /// Reads a credential and its account.
-pub(in crate::store::postgres) fn credential(record: &Record) -> PgResult<(Account, Credential)> {
+pub(in crate::store::postgres) fn credential(record: &impl RowColumns) -> PgResult<(Account, Credential)> {
     let (salt, hash): (Option<Vec<u8>>, Option<Vec<u8>>) = (value(record, 1)?, value(record, 2)?);
     let damaged = || PgError::Damaged("a token's hash has a wrong length".into());
     let token = match (salt, hash) {

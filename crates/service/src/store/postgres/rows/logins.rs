@@ -1,24 +1,74 @@
 //! What logins read.
 
-use super::friend_lists::{self, AskedRows};
-use super::{EXTENT, SNAPSHOT, credentials, relations, users};
-use crate::store::postgres::session::{Call, call};
-use rosterd_engine::model::Account;
+use std::sync::LazyLock;
 
-/// Reads what these logins need, all of one snapshot: the extent of the history, credentials, friends, requests, blocks, and
-/// those of the accounts themselves that are asked for.
-pub(in crate::store::postgres) fn calls(asked: &[AskedRows], limit: usize, own: &[Account]) -> Vec<Call> {
-    let mut calls = vec![
-        call!(SNAPSHOT),
-        call!(EXTENT),
-        credentials::credentials(asked.iter().map(|asked| &asked.owner)),
-        friend_lists::listed(asked, limit),
-        relations::requests(asked),
-        relations::blocks(asked, limit),
-    ];
-    if !own.is_empty() {
-        calls.push(users::without_blocks(own));
+use tokio_postgres::Row as Record;
+
+use super::friend_lists::{AskedRows, arrays, edges_of, listed_edges};
+use super::relations::{self, blocks_of, requests_of};
+use super::users::{SINGLE, UsersFound};
+use super::values::{InnerRow, RowColumns, int, value};
+use super::{credentials, extent_of};
+use crate::store::LoginRows;
+use crate::store::postgres::pg_error::{PgError, PgResult};
+use crate::store::postgres::session::{Call, call};
+
+/// What a login asks for.
+#[derive(Debug, Clone)]
+pub(in crate::store::postgres) struct AskedLogin {
+    pub rows: AskedRows,
+    /// The most rows of a kind.
+    pub limit: usize,
+    /// With how many blocks the account itself is read, if it is.
+    pub few: Option<usize>,
+}
+
+/// Reads what each of these logins needs, in a row of its own: the extent of the history, friends, the credential, requests,
+/// blocks, and the account itself if that is asked for. It is one statement, and so all of one snapshot: a transaction of
+/// several costs a login more than what they find. All of them come with what their clients have, or none.
+pub(in crate::store::postgres) fn logins(asked: &[AskedLogin], limit: usize) -> Call {
+    static SQL: LazyLock<[String; 2]> = LazyLock::new(|| {
+        [false, true].map(|are_whole| {
+            format!(
+                "SELECT {}, number, (SELECT ROW(revoked_before, salt, hash, issued, account) FROM credential WHERE account = me),
+                    ARRAY({}), ARRAY({}), (SELECT ROW({}) FROM users WHERE account = me AND is_wanted), edges.*
+                 FROM meta, unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[])
+                     WITH ORDINALITY AS asked (me, done, since, is_wanted, number), LATERAL {} AS edges",
+                extent_columns!(),
+                requests_of(),
+                blocks_of("$5"),
+                *SINGLE,
+                edges_of(are_whole, "$5")
+            )
+        })
+    });
+    let (owners, after, since) = arrays(asked.iter().map(|asked| &asked.rows));
+    let wanted: Vec<bool> = asked.iter().map(|asked| asked.few.is_some()).collect();
+    let are_whole = asked.first().is_some_and(|asked| asked.rows.since.is_none());
+    call!(SQL[usize::from(are_whole)].as_str(), owners, after, since, wanted, int(limit as u64))
+}
+
+/// Reads the result of [`logins`]. Of the accounts themselves those that block somebody are only named.
+pub(in crate::store::postgres) fn login_rows(
+    asked: &[AskedLogin],
+    records: &[Record],
+) -> PgResult<(Vec<LoginRows>, UsersFound)> {
+    let (mut all, mut users) = (vec![LoginRows::default(); asked.len()], UsersFound::default());
+    for record in records {
+        let place = usize::try_from(value::<i64>(record, 3)?).unwrap_or_default().wrapping_sub(1);
+        let (Some(asked), Some(rows)) = (asked.get(place), all.get_mut(place)) else {
+            return Err(PgError::Damaged("the database gives rows that were not asked for".into()));
+        };
+        (rows.lineage, rows.head) = extent_of(record)?;
+        rows.edges = listed_edges(&asked.rows, record, 8)?;
+        if let Some(credential) = record.read::<Option<InnerRow<'_>>>(4)? {
+            rows.credential = credentials::credential(&credential)?.1;
+        }
+        rows.requests = relations::request_list(record, 5)?;
+        rows.blocks = relations::block_list(record, 6)?;
+        if let Some(user) = record.read::<Option<InnerRow<'_>>>(7)? {
+            users.take(&user)?;
+        }
     }
-    calls.push(call!("COMMIT"));
-    calls
+    Ok((all, users))
 }

@@ -7,7 +7,7 @@ use tokio_postgres::Row as Record;
 use tokio_postgres::types::ToSql;
 
 use super::relations;
-use super::values::{account, further_fields, int, meaning, names, number, pairs, plain, text, value};
+use super::values::{RowColumns, account, further_fields, int, meaning, names, number, pairs, plain, text, value};
 use crate::store::postgres::pg_error::PgResult;
 use crate::store::postgres::session::{Call, PgSession, call};
 use crate::store::postgres::staged::UserRow;
@@ -52,7 +52,7 @@ macro_rules! define {
         }
 
         /// Reads a profile from the first columns of a record.
-        pub(super) fn profile(account: Account, record: &Record) -> PgResult<Profile> {
+        pub(super) fn profile(account: Account, record: &impl RowColumns) -> PgResult<Profile> {
             let mut columns = 0..COLUMNS;
             let mut next = || columns.next().unwrap_or(COLUMNS);
             // Their column is the first after those of the fields.
@@ -428,7 +428,7 @@ pub(in crate::store::postgres) async fn seen_page(
 pub(super) const CHOSEN: &str = "invisible, invisible_version, status, status_until, status_time";
 
 /// Reads the columns of [`CHOSEN`], which begin at `first`.
-pub(super) fn chosen(record: &Record, first: usize) -> PgResult<ChosenPresence> {
+pub(super) fn chosen(record: &impl RowColumns, first: usize) -> PgResult<ChosenPresence> {
     let text: String = value(record, first + 2)?;
     let status = if text.is_empty() {
         None

@@ -1,14 +1,19 @@
 //! Edges, requests and blocks.
 
+use std::sync::LazyLock;
+
 use tokio_postgres::Row as Record;
 
-use super::friend_lists::{AskedRows, arrays};
-use super::values::{account, int, meaning, names, number, pairs, plain, text, value};
+use super::extent_of;
+use super::friend_lists::AskedRows;
+use super::values::{InnerRows, RowColumns, account, int, meaning, names, number, pairs, plain, text, value};
 use crate::store::columns::{self, shown_number, side_number, state_number};
 use crate::store::postgres::pg_error::PgResult;
 use crate::store::postgres::session::{Call, PgSession, call};
 use crate::store::{PresenceRow, Relations};
-use rosterd_engine::model::{Account, Block, Edge, LastChange, Millis, Request, RequestSide, Revision, SeenChanges};
+use rosterd_engine::model::{
+    Account, Block, Edge, LastChange, Lineage, Millis, Request, RequestSide, Revision, SeenChanges,
+};
 
 macro_rules! edge_columns {
     () => {
@@ -142,35 +147,64 @@ pub(in crate::store::postgres) fn page(
     call!(sql, owner.to_string(), after, since.map_or(i64::MAX, int), int(limit as u64))
 }
 
-/// Reads the next blocks of some owners, in order of owner and peer: live ones, and tombstones later than `since`.
-pub(in crate::store::postgres) fn blocks(asked: &[AskedRows], limit: usize) -> Call {
-    let sql = concat!(
-        "SELECT blocks.* FROM unnest($1::text[], $2::text[], $3::bigint[]) AS asked (me, done, since),
-           LATERAL (SELECT ",
-        block_columns!(),
-        " FROM block WHERE owner = me AND peer > done AND (NOT removed OR version > since)
-                    ORDER BY peer LIMIT $4) AS blocks
-         ORDER BY owner, peer"
-    );
-    let (owners, after, since) = arrays(asked);
-    call!(sql, owners, after, since, int(limit as u64))
+/// Selects the next blocks of `me` after `done`, in order of the peer: live ones, and tombstones later than `since`.
+pub(super) fn blocks_of(limit: &str) -> String {
+    format!(
+        "SELECT ROW({}) FROM block WHERE owner = me AND peer > done AND (NOT removed OR version > since)
+         ORDER BY peer LIMIT {limit}",
+        block_columns!()
+    )
 }
 
-/// Reads the copies that some accounts have of the requests from and to them, in order of the account and of the other:
-/// open ones, and closed ones later than `since`.
-pub(in crate::store::postgres) fn requests(asked: &[AskedRows]) -> Call {
-    let sql = concat!(
-        "SELECT requests.* FROM unnest($1::text[], $2::bigint[]) AS asked (me, since),
-           LATERAL (SELECT ",
-        request_columns!(),
-        ", receiver AS other FROM request WHERE sender = me AND side = 0 AND (state = 0 OR version > since)
-                    UNION ALL SELECT ",
-        request_columns!(),
-        ", sender AS other FROM request WHERE receiver = me AND side = 1 AND (state = 0 OR version > since)) AS requests
-         ORDER BY me, other, sender"
-    );
-    let (owners, _, since) = arrays(asked);
-    call!(sql, owners, since)
+/// Selects the copies that `me` has of the requests from and to it, in order of the other one: open ones, and closed ones later
+/// than `since`.
+pub(super) fn requests_of() -> String {
+    const COLUMNS: &str = request_columns!();
+    format!(
+        "SELECT ROW({COLUMNS})
+         FROM (SELECT {COLUMNS}, receiver AS other FROM request
+               WHERE sender = me AND side = 0 AND (state = 0 OR version > since)
+               UNION ALL SELECT {COLUMNS}, sender FROM request
+               WHERE receiver = me AND side = 1 AND (state = 0 OR version > since)) AS requests
+         ORDER BY other, sender"
+    )
+}
+
+/// Reads the next blocks of an owner, as of [`blocks_of`], and how far the history went then; [`block_page`] takes them.
+pub(in crate::store::postgres) fn blocks(asked: &AskedRows, limit: usize) -> Call {
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        format!(
+            "SELECT {}, ARRAY({}) FROM meta, (VALUES ($1::text, $2::text, $3::bigint)) AS asked (me, done, since)",
+            extent_columns!(),
+            blocks_of("$4")
+        )
+    });
+    call!(SQL.as_str(), asked.owner.to_string(), asked.done().to_owned(), asked.since(), int(limit as u64))
+}
+
+/// Reads a result of [`blocks`].
+pub(in crate::store::postgres) fn block_page(record: &Record) -> PgResult<(Vec<Block>, Lineage)> {
+    Ok((block_list(record, 3)?, extent_of(record)?.0))
+}
+
+/// Reads blocks out of a column.
+pub(super) fn block_list(record: &Record, column: usize) -> PgResult<Vec<Block>> {
+    let blocks: InnerRows<'_> = record.read(column)?;
+    blocks.0.iter().map(block).collect()
+}
+
+/// Reads the copies that an account has of requests, as of [`requests_of`]; [`request_list`] takes them.
+pub(in crate::store::postgres) fn requests(asked: &AskedRows) -> Call {
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        format!("SELECT ARRAY({}) FROM (VALUES ($1::text, $2::bigint)) AS asked (me, since)", requests_of())
+    });
+    call!(SQL.as_str(), asked.owner.to_string(), asked.since())
+}
+
+/// Reads requests out of a column.
+pub(in crate::store::postgres) fn request_list(record: &Record, column: usize) -> PgResult<Vec<Request>> {
+    let requests: InnerRows<'_> = record.read(column)?;
+    requests.0.iter().map(request).collect()
 }
 
 /// Reads open requests that were made before a time, the oldest first.
@@ -418,7 +452,7 @@ pub(in crate::store::postgres) fn edge(record: &Record) -> PgResult<Edge> {
 }
 
 /// Reads a copy of a request.
-pub(in crate::store::postgres) fn request(record: &Record) -> PgResult<Request> {
+pub(in crate::store::postgres) fn request(record: &impl RowColumns) -> PgResult<Request> {
     Ok(Request {
         sender: account(record, 0)?,
         receiver: account(record, 1)?,
@@ -432,7 +466,7 @@ pub(in crate::store::postgres) fn request(record: &Record) -> PgResult<Request> 
 }
 
 /// Reads a block.
-pub(in crate::store::postgres) fn block(record: &Record) -> PgResult<Block> {
+pub(in crate::store::postgres) fn block(record: &impl RowColumns) -> PgResult<Block> {
     let last_seen = number(record, 3)?;
     let friends = LastChange { version: number(record, 8)?, time: number(record, 9)? };
     let everyone = LastChange { version: number(record, 10)?, time: number(record, 11)? };

@@ -3,11 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-use tokio_postgres::Row as Record;
-
 use super::profiles::{CHOSEN, COLUMNS, LIST, chosen, columns, profile};
 use super::relations;
-use super::values::{account, names, number, value};
+use super::values::{RowColumns, account, names, number, value};
 use crate::store::postgres::pg_error::PgResult;
 use crate::store::postgres::session::{Call, PgSession, call};
 use rosterd_engine::model::{Account, Block, User};
@@ -23,20 +21,22 @@ pub(in crate::store::postgres) enum BlocksOf {
     Seen(Account),
 }
 
+/// The columns of a user that [`UsersFound`] takes.
+pub(super) static SINGLE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "{}, account, last_seen, (SELECT true FROM block WHERE owner = account LIMIT 1) IS NOT NULL, {CHOSEN}",
+        *LIST
+    )
+});
+
 /// Reads the users of the accounts that exist; [`UsersFound`] takes them. Most accounts block nobody, so that this is all
 /// there is of them.
 pub(in crate::store::postgres) fn without_blocks(accounts: &[Account]) -> Call {
-    static SQL: LazyLock<String> = LazyLock::new(|| {
-        format!(
-            "SELECT {}, account, last_seen, (SELECT true FROM block WHERE owner = account LIMIT 1) IS NOT NULL, {CHOSEN}
-             FROM users WHERE account = ANY($1)",
-            *LIST
-        )
-    });
+    static SQL: LazyLock<String> = LazyLock::new(|| format!("SELECT {} FROM users WHERE account = ANY($1)", *SINGLE));
     call!(SQL.as_str(), names(accounts))
 }
 
-/// What [`without_blocks`] found.
+/// What was read of users without their blocks.
 #[derive(Default)]
 pub(in crate::store::postgres) struct UsersFound {
     pub users: Vec<User>,
@@ -45,14 +45,12 @@ pub(in crate::store::postgres) struct UsersFound {
 }
 
 impl UsersFound {
-    pub(in crate::store::postgres) fn take_all(&mut self, records: &[Record]) -> PgResult<()> {
-        for record in records {
-            let account = account(record, COLUMNS)?;
-            if value(record, COLUMNS + 2)? {
-                self.blocking.push(account);
-            } else {
-                self.users.push(user(account, record, Vec::new())?);
-            }
+    pub(super) fn take(&mut self, record: &impl RowColumns) -> PgResult<()> {
+        let account = account(record, COLUMNS)?;
+        if value(record, COLUMNS + 2)? {
+            self.blocking.push(account);
+        } else {
+            self.users.push(user(account, record, Vec::new())?);
         }
         Ok(())
     }
@@ -60,7 +58,7 @@ impl UsersFound {
 
 /// Reads a user with these blocks from a record that has the columns of the profile, the account, `last_seen`, another, and
 /// those of [`CHOSEN`].
-fn user(account: Account, record: &Record, blocks: Vec<Block>) -> PgResult<User> {
+fn user(account: Account, record: &impl RowColumns, blocks: Vec<Block>) -> PgResult<User> {
     let (ended, live) = blocks.into_iter().partition(|block| block.removed);
     Ok(User {
         profile: Arc::new(profile(account, record)?),
@@ -79,7 +77,9 @@ pub(in crate::store::postgres) async fn users(
     blocks: &BlocksOf,
 ) -> PgResult<Vec<User>> {
     let mut found = UsersFound::default();
-    found.take_all(&session.query(without_blocks(accounts)).await?)?;
+    for record in session.query(without_blocks(accounts)).await? {
+        found.take(&record)?;
+    }
     if !found.blocking.is_empty() {
         found.users.extend(with_blocks(session, &found.blocking, blocks).await?);
     }
