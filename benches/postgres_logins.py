@@ -20,7 +20,7 @@ from postgres_server import database
 binary, rounds = (sys.argv[1:] + ["target/dist/rosterd", "2"][len(sys.argv) - 1:])[:2]
 binary = str(Path(binary).resolve())
 GROUPS = {100: 40, 10_000: 10}
-LOGINS = {100: 400, 10_000: 60}
+LOGINS = {100: 400, 10_000: 200}
 
 
 class Session:

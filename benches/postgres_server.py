@@ -18,7 +18,8 @@ def server(program, *arguments):
 
 @contextlib.contextmanager
 def database():
-    """Gives a function that makes one database more for each number, and returns its URL."""
+    """Gives a function that makes one database more for each number, and returns its URL: of a Unix socket, as a database on the
+    same machine is reached. On the loopback interface the machine's congestion control paces what the server sends."""
     with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
         free.close()
@@ -30,7 +31,7 @@ def database():
 
         def url(number):
             server("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", f"rosterd{number}")
-            return f"postgres://postgres@127.0.0.1:{port}/rosterd{number}"
+            return f"postgres:///rosterd{number}?host={folder}&port={port}&user=postgres"
 
         try:
             yield url
