@@ -268,6 +268,8 @@ async fn the_policy_for_sessions_holds_over_all_gateways() {
     one.populate(&["ann"], &[]).await;
     let mut web = log_in(one, "ann", "web", JSON).await;
     let mut ios = log_in(one, "ann", "ios", JSON).await;
+    // Which of two sessions is older is told by the clocks of two gateways, which differ by what a message takes.
+    tokio::time::sleep(Duration::from_millis(300)).await;
     let mut newer = log_in(other, "ann", "web", JSON).await;
     assert_eq!(web.ended().await, (3503, "KICKED".to_owned()));
     let mut tablet = log_in(other, "ann", "tablet", JSON).await;
