@@ -50,11 +50,8 @@ impl ExportFile {
         Ok(Self { to, file, length: 0, waiting: 0, pace: None })
     }
 
-    /// Begins a draft of it, and leaves most of the disk and of the processor to others from here on.
+    /// Begins a draft of it, and leaves most of the disk to others from here on.
     pub(super) fn draft(&mut self) -> Result<Draft, CliError> {
-        // Where this may not be, it is only less considerate.
-        #[cfg(unix)]
-        let _ = rustix::process::nice(19);
         self.pace = Some(Pace::new());
         Ok(Draft::new(temporary(self.to.as_deref())?))
     }

@@ -12,11 +12,14 @@ use crate::keys::Scope;
 use rosterd_client::Backend;
 use rosterd_protocol::RecordCounts;
 
-/// Exports to a file, or to standard output if it is named `-`.
+/// Exports to a file, or to standard output if it is named `-`, at the lowest priority of the processor.
 ///
 /// # Errors
 /// The gateway or the store fails, or the file cannot be written; then there is no file.
 pub fn run(config: &Config, file: &Path, with_credentials: bool) -> Result<(), CliError> {
+    // Before there are threads, which all have it then. Where it may not be, an export is only less considerate.
+    #[cfg(unix)]
+    let _ = rustix::process::nice(19);
     runtime()?.block_on(async {
         let mut out = ExportFile::create(file)?;
         let bar = progress();
