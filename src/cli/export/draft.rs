@@ -38,6 +38,9 @@ impl Draft {
     }
 
     fn put_block(&mut self) -> Result<(), CliError> {
+        if self.rest.is_empty() {
+            return Ok(());
+        }
         let block = lz4_flex::block::compress_prepend_size(&self.rest);
         let file = self.file.as_file_mut();
         let length = u32::try_from(block.len()).unwrap_or(u32::MAX).to_le_bytes();
@@ -94,4 +97,31 @@ fn next_block(file: &mut BufReader<File>) -> std::io::Result<Option<String>> {
     file.read_exact(&mut block)?;
     let block = lz4_flex::block::decompress_size_prepended(&block).map_err(std::io::Error::other)?;
     String::from_utf8(block).map(Some).map_err(std::io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draft_of_many_blocks_is_read_as_it_was_written_since_it_was_cleared() {
+        let mut draft = Draft::new(NamedTempFile::new().unwrap());
+        let line = |number: usize| format!("line {number} {}", "x".repeat(number % 100));
+        let written: Vec<_> = (0..4000).map(line).collect();
+        assert!(written.concat().len() > 3 * BLOCK);
+        for text in written.iter().rev().chain(&written) {
+            if *text == written[0] {
+                draft.clear().unwrap();
+            }
+            draft.line(text).unwrap();
+        }
+        let mut read = Vec::new();
+        draft
+            .read(|line| {
+                read.push(line.to_owned());
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(read, written);
+    }
 }

@@ -108,7 +108,7 @@ impl Service {
         handle.expect(peers().count());
         let following = async {
             if is_long {
-                // Lets what was asked for below reach the store.
+                // Lets what was asked for above reach the store first.
                 yield_now().await;
             }
             self.follow_friends(handle, peers()).await
