@@ -11,7 +11,7 @@ use rosterd_engine::model::{Account, RequestError, Revision};
 use rosterd_protocol::SnapshotRow;
 
 /// The records that are read at a time: few, for a write that comes meanwhile to get a core soon. With 500 the slowest of a
-/// hundred writes waited a third longer.
+/// hundred writes waited a quarter longer.
 const SNAPSHOT_PAGE: usize = 100;
 /// How much longer than for a page a snapshot rests after it while others write, and for how long at most.
 const REST: (u32, Duration) = (4, Duration::from_millis(20));

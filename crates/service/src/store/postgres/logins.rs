@@ -187,10 +187,12 @@ async fn read_rows(
     writer: Option<&WriterHandle>,
     logins: &[WaitingLogin],
 ) -> PgResult<Vec<LoginRows>> {
-    let Some(limit) = logins.first().map(|login| login.asked.limit) else { return Ok(Vec::new()) };
+    if logins.is_empty() {
+        return Ok(Vec::new());
+    }
     let asked: Vec<_> = logins.iter().map(|login| login.asked.clone()).collect();
     let known = writer.map_or(0, WriterHandle::head);
-    let found = session.query(rows::logins::logins(&asked, limit)).await?;
+    let found = session.query(rows::logins::logins(&asked)).await?;
     let (mut all, mut users) = rows::logins::login_rows(&asked, &found)?;
     if let (Some(writer), Some(rows)) = (writer, all.first()) {
         writer.saw(known, rows.head);

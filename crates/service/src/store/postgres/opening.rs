@@ -59,8 +59,8 @@ pub fn open(url: &PostgresUrl, options: PostgresOptions) -> Result<Opened, Store
     opening.recv().unwrap_or_else(|_| Err(StoreError("the store broke off at its start".into())))
 }
 
-/// The threads that talk to the database, for all connections. A result comes in pieces, and threads that take them in turns
-/// on few cores only wake each other.
+/// The threads that write and follow the log, and that read for callers without a runtime. A result comes in pieces, and
+/// threads that take them in turns on few cores only wake each other.
 fn threads() -> usize {
     (thread::available_parallelism().map_or(1, NonZero::get) / 2).max(1)
 }

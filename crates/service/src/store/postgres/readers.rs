@@ -266,7 +266,7 @@ async fn renew_plans(session: Arc<PgSession>) -> Option<Arc<PgSession>> {
 async fn make_plans(session: &PgSession) -> Result<(), PgError> {
     let calls = [None, Some(0)].into_iter().flat_map(|since| {
         let rows = AskedRows { owner: Account::none(), after: None, since };
-        [friend_lists::listed(&rows, 0), logins::logins(&[AskedLogin { rows, limit: 0, few: None }], 0)]
+        [friend_lists::listed(&rows, 0), logins::logins(&[AskedLogin { rows, limit: 0, few: None }])]
     });
     let calls: Vec<_> = calls.chain([users::without_blocks(&[])]).collect();
     session.prepare(&calls).await?;

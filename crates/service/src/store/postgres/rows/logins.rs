@@ -25,8 +25,9 @@ pub(in crate::store::postgres) struct AskedLogin {
 
 /// Reads what each of these logins needs, in a row of its own: the extent of the history, friends, the credential, requests,
 /// blocks, and the account itself if that is asked for. It is one statement, and so all of one snapshot: a transaction of
-/// several costs a login more than what they find. All of them come with what their clients have, or none.
-pub(in crate::store::postgres) fn logins(asked: &[AskedLogin], limit: usize) -> Call {
+/// several costs a login more than what they find. All of them come with what their clients have, or none,
+/// and have one limit.
+pub(in crate::store::postgres) fn logins(asked: &[AskedLogin]) -> Call {
     static SQL: LazyLock<[String; 2]> = LazyLock::new(|| {
         [false, true].map(|are_whole| {
             format!(
@@ -45,6 +46,7 @@ pub(in crate::store::postgres) fn logins(asked: &[AskedLogin], limit: usize) -> 
     let (owners, after, since) = arrays(asked.iter().map(|asked| &asked.rows));
     let wanted: Vec<bool> = asked.iter().map(|asked| asked.few.is_some()).collect();
     let are_whole = asked.first().is_some_and(|asked| asked.rows.since.is_none());
+    let limit = asked.first().map_or(0, |asked| asked.limit);
     call!(SQL[usize::from(are_whole)].as_str(), owners, after, since, wanted, int(limit as u64))
 }
 
@@ -53,6 +55,9 @@ pub(in crate::store::postgres) fn login_rows(
     asked: &[AskedLogin],
     records: &[Record],
 ) -> PgResult<(Vec<LoginRows>, UsersFound)> {
+    if records.len() != asked.len() {
+        return Err(PgError::Damaged("there is no row in meta, or more than one".into()));
+    }
     let (mut all, mut users) = (vec![LoginRows::default(); asked.len()], UsersFound::default());
     for record in records {
         let place = usize::try_from(value::<i64>(record, 3)?).unwrap_or_default().wrapping_sub(1);
